@@ -1,0 +1,36 @@
+# `make demo` trains the recipe on synthetic faces; `make test` runs the test suite.
+PYTHON ?= python3
+VENV ?= .venv
+BACKENDS ?= tensorflow jax
+EXTRAS = test$(if $(findstring torch,$(BACKENDS)),$(comma)torch)
+comma := ,
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/.library
+	$(VENV)/bin/python examples/train_detector.py --preset small --output demo --keep
+
+# Every backend runs the same tests in a process of its own; all run, and any failure counts.
+test: $(VENV)/.$(subst $(comma),-,$(EXTRAS))
+	@failed=; for backend in $(BACKENDS); do \
+		echo "== tests on $$backend"; \
+		KERAS_BACKEND=$$backend $(VENV)/bin/python -m pytest || failed="$$failed $$backend"; \
+	done; [ -z "$$failed" ] || { echo "failed on:$$failed"; exit 1; }
+
+lint:
+	ruff check . && ruff format --check .
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.library: $(VENV)/bin/python pyproject.toml
+	$(VENV)/bin/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.test $(VENV)/.test-torch: $(VENV)/.%: $(VENV)/bin/python pyproject.toml
+	$(VENV)/bin/python -m pip install --quiet --editable ".[$(subst -,$(comma),$*)]"
+	@touch $@ $(VENV)/.library
+
+clean:
+	rm -rf demo $(VENV)

@@ -1,0 +1,26 @@
+"""Reusable, serializable Keras 3 components for telling real face images from fakes.
+
+Importing the package registers every layer, model, metric and loss with Keras, so that
+`keras.saving.load_model` finds them. The sub-packages that need more than Keras load on
+first use.
+"""
+
+import importlib
+
+from keras_deepfake import layers, models
+
+__version__ = "0.1.0"
+
+_LAZY = ("datasets",)
+
+__all__ = ["layers", "models", *_LAZY]
+
+
+def __getattr__(name):
+    if name in _LAZY:
+        return importlib.import_module(f"keras_deepfake.{name}")
+    raise AttributeError(f"module 'keras_deepfake' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_LAZY})

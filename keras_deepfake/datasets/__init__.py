@@ -1,0 +1,1 @@
+"""Image indexes, `tf.data` pipelines over them, and synthetic faces."""

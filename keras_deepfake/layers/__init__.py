@@ -1,0 +1,1 @@
+"""Layers: convolutional blocks, pooling, corruptions."""

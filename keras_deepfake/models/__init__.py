@@ -1,0 +1,1 @@
+"""Models: the autoencoder and the classifier built on its encoder."""
