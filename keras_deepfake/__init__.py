@@ -8,12 +8,13 @@ first use.
 import importlib
 
 from keras_deepfake import layers, models
+from keras_deepfake.models import ConvAutoencoder, EncoderClassifier
 
 __version__ = "0.1.0"
 
 _LAZY = ("datasets",)
 
-__all__ = ["layers", "models", *_LAZY]
+__all__ = ["ConvAutoencoder", "EncoderClassifier", "layers", "models", *_LAZY]
 
 
 def __getattr__(name):

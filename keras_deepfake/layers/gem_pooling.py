@@ -1,0 +1,77 @@
+"""Generalized mean pooling."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_deepfake")
+class GeMPooling(keras.layers.Layer):
+    """Generalized mean over the two spatial axes, with a learnable exponent.
+
+    `y = mean(max(x, epsilon) ** p) ** (1 / p)`: the average for `p = 1`, and closer to the
+    maximum the larger `p` grows. One `p` serves all channels and is trained with the rest.
+    Computed in float32 whatever the dtype policy, since powers overflow half precision.
+
+    Args:
+        p: Float above 0, the exponent that training starts from.
+        epsilon: Float above 0, the floor of the input values, which must not be negative.
+        data_format: `"channels_last"`, `"channels_first"`, or `None` for the Keras default.
+        **kwargs: Base layer arguments such as `name`, `dtype` and `trainable`.
+
+    Input shape:
+        `(batch, height, width, channels)`, or `(batch, channels, height, width)` with
+        `data_format="channels_first"`; values of 0 or more, as an encoder with ReLU gives.
+
+    Output shape:
+        `(batch, channels)`.
+
+    Raises:
+        ValueError: If `p` or `epsilon` is not above 0.
+
+    Example:
+        ```python
+        pooling = kd.layers.GeMPooling()
+        pooling(np.ones((2, 8, 8, 32), "float32")).shape  # (2, 32)
+        ```
+
+    Reference:
+        Radenović et al., "Fine-tuning CNN Image Retrieval with No Human Annotation", TPAMI
+        2019, equation 3.
+    """
+
+    def __init__(self, p=3.0, epsilon=1e-6, data_format=None, **kwargs):
+        super().__init__(**kwargs)
+        if p <= 0 or epsilon <= 0:
+            raise ValueError(
+                f"`p` and `epsilon` must both be above 0; got p={p} and epsilon={epsilon}."
+            )
+        self.initial_p = p
+        self.epsilon = epsilon
+        self.data_format = keras.config.image_data_format() if data_format is None else data_format
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def build(self, input_shape):
+        self.p = self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(self.initial_p),
+            # The mean is undefined at p = 0 and turns into a minimum below.
+            constraint=keras.constraints.NonNeg(),
+            dtype="float32",
+            autocast=False,
+            name="p",
+        )
+
+    def call(self, inputs):
+        axes = (2, 3) if self.data_format == "channels_first" else (1, 2)
+        p = ops.maximum(self.p, self.epsilon)
+        powers = ops.power(ops.maximum(ops.cast(inputs, "float32"), self.epsilon), p)
+        return ops.cast(ops.power(ops.mean(powers, axis=axes), 1.0 / p), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        channel_axis = 1 if self.data_format == "channels_first" else -1
+        return (input_shape[0], input_shape[channel_axis])
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(p=self.initial_p, epsilon=self.epsilon, data_format=self.data_format)
+        return config

@@ -1,0 +1,43 @@
+"""Copies of models."""
+
+import keras
+
+
+def copy_model(model, dtype=None):
+    """Copies a model: configuration, trainable flags and weights, nothing shared.
+
+    Args:
+        model: A built Keras model.
+        dtype: Dtype policy that every layer of the copy gets, at any depth; `None` keeps
+            each layer's own.
+
+    Returns:
+        The copy, not compiled.
+    """
+    config = keras.saving.serialize_keras_object(model)
+    config.pop("compile_config", None)
+    if dtype is not None:
+        policy = keras.dtype_policies.get(dtype)
+        config = _with_dtype(config, keras.dtype_policies.serialize(policy))
+    copy = keras.saving.deserialize_keras_object(config)
+    if dtype is not None:
+        # The configuration of a functional model has no policy of its own.
+        for layer in copy._flatten_layers():
+            if isinstance(layer, keras.Model):
+                layer.dtype_policy = policy
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _with_dtype(config, policy):
+    if isinstance(config, dict):
+        # Only the policies of layers are dictionaries; tensors state their dtype by name.
+        return {
+            key: policy
+            if key == "dtype" and isinstance(value, dict)
+            else _with_dtype(value, policy)
+            for key, value in config.items()
+        }
+    if isinstance(config, (list, tuple)):
+        return type(config)(_with_dtype(value, policy) for value in config)
+    return config
