@@ -75,7 +75,12 @@ class EncoderClassifier(DetectionModel):
             policy = (encoder.layers or [encoder])[-1].dtype_policy
         else:
             policy = keras.dtype_policies.get(dtype)
-            encoder = _under_policy(encoder, policy)
+            if any(layer.dtype_policy != policy for layer in _computing_layers(encoder)):
+                encoder = copy_model(encoder, policy)
+        for layer in encoder._flatten_layers():
+            if isinstance(layer, keras.Model):
+                # Functional models forget their own policy when they are copied or saved.
+                layer.dtype_policy = policy
         data_format = _data_format(encoder)
 
         # === Layers ===
@@ -252,19 +257,12 @@ def _check_encoder(encoder, pooling):
         )
 
 
-def _under_policy(encoder, policy):
-    leaves = [
+def _computing_layers(model):
+    return [
         layer
-        for layer in encoder._flatten_layers()
+        for layer in model._flatten_layers()
         if not isinstance(layer, (keras.Model, keras.layers.InputLayer))
     ]
-    if any(layer.dtype_policy != policy for layer in leaves):
-        return copy_model(encoder, policy)
-    # Functional models forget their own policy when they are saved.
-    for layer in encoder._flatten_layers():
-        if isinstance(layer, keras.Model):
-            layer.dtype_policy = policy
-    return encoder
 
 
 def _data_format(encoder):

@@ -20,11 +20,6 @@ def copy_model(model, dtype=None):
         policy = keras.dtype_policies.get(dtype)
         config = _with_dtype(config, keras.dtype_policies.serialize(policy))
     copy = keras.saving.deserialize_keras_object(config)
-    if dtype is not None:
-        # The configuration of a functional model has no policy of its own.
-        for layer in copy._flatten_layers():
-            if isinstance(layer, keras.Model):
-                layer.dtype_policy = policy
     copy.set_weights(model.get_weights())
     return copy
 

@@ -1,0 +1,112 @@
+"""One or more small instances of every exported layer, model and metric."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import keras
+
+import keras_deepfake as kd
+
+
+@dataclass(frozen=True)
+class Case:
+    """A component, how to make it, and what goes in.
+
+    Args:
+        component: The exported class.
+        make: Makes an instance; takes `dtype` (a policy or `None`) and nothing else.
+        input_shape: Shape of one input, without the batch axis.
+        label: Tells the cases of one component apart.
+        input_range: The range that the inputs are drawn from.
+        trains: Whether a gradient reaches at least one weight in a training step.
+        float32_layers: Names of inner layers that keep float32 under every policy.
+    """
+
+    component: type
+    make: Callable
+    input_shape: tuple = ()
+    label: str = "default"
+    input_range: tuple = (0.0, 1.0)
+    trains: bool = True
+    float32_layers: tuple = field(default=())
+
+    def __str__(self):
+        return f"{self.component.__name__}-{self.label}"
+
+
+def layer_case(component, input_shape, label="default", *, options=None, **arguments):
+    """A case of a layer made with these arguments; `options` go to `Case`."""
+
+    def make(dtype=None):
+        return component(dtype=dtype, **arguments)
+
+    return Case(component, make, input_shape, label, **(options or {}))
+
+
+def autoencoder(dtype=None, **arguments):
+    arguments = {"image_shape": (16, 16, 3), "filters": (6, 4), **arguments}
+    return kd.models.ConvAutoencoder(dtype=dtype, **arguments)
+
+
+def classifier(dtype=None, **arguments):
+    return kd.models.EncoderClassifier.from_autoencoder(autoencoder(dtype), **arguments)
+
+
+def model_case(component, make_with, label="default", *, options=None, **arguments):
+    def make(dtype=None):
+        return make_with(dtype, **arguments)
+
+    return Case(component, make, (16, 16, 3), label, **(options or {}))
+
+
+WITHOUT_WEIGHTS = {"trains": False}
+HEAD = {"float32_layers": ("head",)}
+
+CASES = [
+    layer_case(kd.layers.ConvBlock, (8, 8, 3), filters=4),
+    layer_case(kd.layers.ConvBlock, (9, 7, 3), "batch", filters=4, normalization="batch"),
+    layer_case(kd.layers.ConvBlock, (8, 8, 3), "layer", filters=4, normalization="layer"),
+    layer_case(kd.layers.ConvTransposeBlock, (4, 4, 3), filters=4, activation="elu"),
+    layer_case(kd.layers.ConvTransposeBlock, (4, 4, 3), "batch", filters=4, normalization="batch"),
+    layer_case(kd.layers.GeMPooling, (4, 5, 6)),
+    layer_case(
+        kd.layers.GeMPooling, (6, 4, 5), "channels_first", p=2.0, data_format="channels_first"
+    ),
+    layer_case(kd.layers.MaskingNoise, (8, 8, 3), rate=0.3, seed=1, options=WITHOUT_WEIGHTS),
+    layer_case(
+        kd.layers.MaskingNoise,
+        (3, 9, 8),
+        "patches",
+        rate=0.3,
+        patch_size=4,
+        data_format="channels_first",
+        options=WITHOUT_WEIGHTS,
+    ),
+    layer_case(kd.layers.SaltAndPepperNoise, (8, 8, 3), rate=0.3, options=WITHOUT_WEIGHTS),
+    model_case(kd.models.ConvAutoencoder, autoencoder),
+    model_case(
+        kd.models.ConvAutoencoder,
+        autoencoder,
+        "denoising",
+        normalization="batch",
+        corruption=keras.layers.GaussianNoise(0.1, seed=0),
+        output_activation="sigmoid",
+        image_shape=(16, 16, 3),
+    ),
+    *(
+        model_case(kd.models.EncoderClassifier, classifier, pooling, pooling=pooling, options=HEAD)
+        for pooling in ("flatten", "avg", "max", "gem")
+    ),
+    model_case(
+        kd.models.EncoderClassifier,
+        classifier,
+        "linear-probe",
+        activation="sigmoid",
+        l1=0.01,
+        l2=0.1,
+        dropout=0.2,
+        class_names=("real", "swap", "fake"),
+        trainable_encoder=False,
+        options=HEAD,
+    ),
+]

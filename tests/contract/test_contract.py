@@ -1,0 +1,161 @@
+"""What every exported layer, model and metric has to stand."""
+
+import importlib.util
+import inspect
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_deepfake as kd
+
+from .cases import CASES
+
+BACKENDS = [
+    name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name) is not None
+]
+POLICIES = ["float32", "mixed_bfloat16", "mixed_float16"]
+
+
+def each_case(function):
+    return pytest.mark.parametrize("case", CASES, ids=str)(function)
+
+
+def inputs_of(case, batch=3):
+    low, high = case.input_range
+    draws = np.random.default_rng(0).random((batch, *case.input_shape), "float32")
+    return low + (high - low) * draws
+
+
+def as_model(case, dtype=None):
+    component = case.make(dtype)
+    if isinstance(component, keras.Model):
+        return component
+    inputs = keras.Input(case.input_shape)
+    return keras.Model(inputs, component(inputs))
+
+
+def randomize(model):
+    random = np.random.default_rng(1)
+    for weight in model.weights:
+        weight.assign(random.uniform(0.1, 0.9, weight.shape))
+
+
+def exported_classes():
+    for package in (kd.layers, kd.models):
+        for name in package.__all__:
+            component = getattr(package, name)
+            if inspect.isclass(component):
+                yield component
+
+
+def test_every_export_has_a_case():
+    assert {case.component for case in CASES} == set(exported_classes())
+
+
+@pytest.mark.parametrize("component", list(exported_classes()), ids=lambda c: c.__name__)
+def test_registered(component):
+    expected = f"keras_deepfake>{component.__name__}"
+    assert keras.saving.get_registered_name(component) == expected
+
+
+@each_case
+def test_config_round_trip(case):
+    component = case.make()
+    serialized = json.dumps(keras.saving.serialize_keras_object(component))
+    copy = keras.saving.deserialize_keras_object(json.loads(serialized))
+    assert type(copy) is case.component
+    assert json.dumps(keras.saving.serialize_keras_object(copy)) == serialized
+
+
+@each_case
+def test_shapes(case):
+    model = as_model(case)
+    for batch in (1, 3):
+        outputs = model(inputs_of(case, batch))
+        assert outputs.shape[0] == batch or outputs.shape[0] == 2 * batch
+        assert tuple(outputs.shape[1:]) == tuple(model.output_shape[1:])
+    component = case.make()
+    if not isinstance(component, keras.Model):
+        component.build((None, *case.input_shape))
+        assert tuple(component.compute_output_shape((None, *case.input_shape)))[1:] == tuple(
+            model.output_shape[1:]
+        )
+
+
+@each_case
+@pytest.mark.parametrize("policy", POLICIES)
+def test_policy_reaches_every_layer(case, policy):
+    component = case.make(policy)
+    if not isinstance(component, keras.Model):
+        component.build((None, *case.input_shape))
+    for layer in component._flatten_layers():
+        if not isinstance(layer, keras.layers.InputLayer):
+            expected = "float32" if layer.name in case.float32_layers else policy
+            assert layer.dtype_policy.name == expected, layer.name
+    outputs = ops.convert_to_numpy(ops.cast(component(inputs_of(case)), "float32"))
+    assert np.isfinite(outputs).all()
+
+
+@each_case
+def test_training_step(case):
+    model = as_model(case)
+    model.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse", metrics=None)
+    before = model.get_weights()
+    x = inputs_of(case, batch=4)
+    model.fit(x, np.zeros((4, *model.output_shape[1:]), "float32"), batch_size=4, verbose=0)
+    after = model.get_weights()
+    changed = any(np.any(old != new) for old, new in zip(before, after, strict=True))
+    assert changed == case.trains
+    assert all(np.isfinite(weights).all() for weights in after)
+
+
+def layers_to_freeze(model):
+    """Half of the layers inside one of our models, at any depth; else the tested layer."""
+    if isinstance(model, kd.models.detection_model.DetectionModel):
+        return model._flatten_layers(include_self=False)[::2]
+    return model.layers[1:]
+
+
+@pytest.fixture(scope="module")
+def saved_models(tmp_path_factory):
+    """Every case with random weights, saved with its inputs; returns expected outputs."""
+    folder = tmp_path_factory.mktemp("models")
+    expected = {}
+    for case in CASES:
+        for frozen in (False, True):
+            keras.utils.set_random_seed(0)
+            name = f"{case}{'-frozen' if frozen else ''}"
+            model = as_model(case)
+            randomize(model)
+            if frozen:
+                for layer in layers_to_freeze(model):
+                    layer.trainable = False
+            model.save(folder / f"{name}.keras")
+            np.save(folder / f"{name}.npy", inputs_of(case))
+            outputs = ops.convert_to_numpy(model(inputs_of(case), training=False))
+            expected[name] = outputs, len(model.trainable_weights)
+    return folder, expected
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_saved_model_is_the_same_in_a_fresh_process(backend, saved_models, tmp_path):
+    folder, expected = saved_models
+    script = pathlib.Path(__file__).with_name("predict_all.py")
+    subprocess.run(
+        [sys.executable, script, folder, tmp_path / "outputs.npz"],
+        check=True,
+        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    with np.load(tmp_path / "outputs.npz") as loaded:
+        for name, (outputs, trainable) in expected.items():
+            np.testing.assert_allclose(
+                loaded[name], outputs, rtol=1e-5, atol=1e-5, err_msg=f"{name} on {backend}"
+            )
+            assert loaded[f"{name}/trainable"] == trainable, name
