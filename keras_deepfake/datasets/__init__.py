@@ -1,3 +1,17 @@
 """Image indexes, `tf.data` pipelines over them, and synthetic faces."""
 
-__all__ = []
+from keras_deepfake.datasets.image_datasets import (
+    classification_dataset,
+    reconstruction_dataset,
+    set_epoch,
+)
+from keras_deepfake.datasets.image_files import load_image
+from keras_deepfake.datasets.image_index import ImageIndex
+
+__all__ = [
+    "ImageIndex",
+    "classification_dataset",
+    "load_image",
+    "reconstruction_dataset",
+    "set_epoch",
+]

@@ -1,0 +1,98 @@
+"""Decoded images kept from one epoch, or one run, to the next."""
+
+import hashlib
+import os
+import tempfile
+import threading
+import weakref
+
+import numpy as np
+import tensorflow as tf
+
+
+class ImageCache:
+    """Keeps every image of a dataset once it has been read.
+
+    In a folder the images of one dataset are one `.npy` file, mapped into memory. Its name is a
+    digest of what it was made from, and it is written under a temporary name until the last
+    image is in, so that neither a stale nor a half-written file is ever served.
+
+    Args:
+        place: `"memory"` or the path of a folder, which is made if needed.
+        paths: Sequence of the image files.
+        image_size: Tuple `(height, width)`.
+        dtype: `"uint8"` or `"float32"`.
+    """
+
+    def __init__(self, place, paths, image_size, dtype):
+        self.shape, self.dtype = (len(paths), *image_size, 3), dtype
+        self.images = None
+        self.present = np.zeros(len(paths), "bool")
+        self.lock = threading.Lock()
+        if place == "memory":
+            self.path = None
+            return
+        place = os.fspath(place)
+        try:
+            os.makedirs(place, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                f'`cache` must be None, "memory" or the path of a folder; {place!r} cannot be '
+                f"made: {error.strerror}."
+            ) from error
+        digest = hashlib.sha256(repr((self.shape, dtype)).encode())
+        for path in paths:
+            status = os.stat(path)
+            digest.update(
+                repr((os.path.abspath(path), status.st_size, status.st_mtime_ns)).encode()
+            )
+        self.path = os.path.join(place, f"{digest.hexdigest()[:32]}.npy")
+        if os.path.exists(self.path):
+            self.images = np.load(self.path, mmap_mode="r")
+            self.present[:] = True
+
+    def wrap(self, read):
+        """Returns `read`, a function from a position to an image, with this cache before it."""
+
+        def cached_read(position):
+            stored = tf.numpy_function(self.get, [position], self.dtype)
+            image = tf.cond(
+                tf.size(stored) > 0,
+                lambda: stored,
+                lambda: tf.numpy_function(self.put, [position, read(position)], self.dtype),
+            )
+            return tf.ensure_shape(image, self.shape[1:])
+
+        return cached_read
+
+    def get(self, position):
+        return self.images[position] if self.present[position] else np.empty(0, self.dtype)
+
+    def put(self, position, image):
+        with self.lock:
+            if self.images is None:
+                self._allocate()
+            self.images[position] = image
+            self.present[position] = True
+            if self.path and self.present.all():
+                self.images.flush()
+                os.replace(self.unfinished, self.path)
+        return image
+
+    def _allocate(self):
+        if self.path is None:
+            self.images = np.empty(self.shape, self.dtype)
+            return
+        handle, self.unfinished = tempfile.mkstemp(
+            ".tmp", os.path.basename(self.path) + ".", os.path.dirname(self.path)
+        )
+        os.close(handle)
+        weakref.finalize(self, _remove, self.unfinished)
+        self.images = np.lib.format.open_memmap(
+            self.unfinished, mode="w+", dtype=self.dtype, shape=self.shape
+        )
+
+
+def _remove(path):
+    if os.path.exists(path):
+        os.remove(path)

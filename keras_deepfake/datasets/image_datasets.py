@@ -1,0 +1,267 @@
+"""`tf.data` pipelines over an `ImageIndex`."""
+
+import random
+import weakref
+
+import numpy as np
+import tensorflow as tf
+
+from keras_deepfake.datasets.image_cache import ImageCache
+from keras_deepfake.datasets.image_files import (
+    check_image_size,
+    decode_image,
+    resize_image,
+    scale_image,
+)
+
+
+def reconstruction_dataset(
+    index, image_size, batch_size=64, shuffle_buffer=0, seed=None, cache=None
+):
+    """Makes a `tf.data.Dataset` of `(x, x)` pairs for an autoencoder.
+
+    `x` is float32 of shape `(batch, height, width, 3)` with values in [0, 1], read as
+    `load_image` describes. The last batch is kept, and `len(dataset)` is the number of batches.
+    The dataset feeds `fit`, `evaluate` and `predict` on every backend.
+
+    Args:
+        index: `ImageIndex`, with labels or without.
+        image_size: Tuple `(height, width)`. Images of another size are resized bilinearly,
+            antialiased when shrinking.
+        batch_size: Positive integer.
+        shuffle_buffer: Number of images among which the next one is drawn; 0 keeps the order
+            of the index, and the number of images or more shuffles perfectly. What is shuffled
+            is the order of reading, so that a large buffer costs no memory.
+        seed: Non-negative integer. The order is a function of the seed and the epoch, which is
+            the number of passes read to their end (see `set_epoch`). `None` draws a seed, which
+            `keras.utils.set_random_seed` makes reproducible.
+        cache: `None`, `"memory"`, or the path of a folder that keeps the decoded images from
+            one run to the next. They take a byte a value if all files of the index already
+            have `image_size`, else four. A folder may be shared: its files are named after the
+            paths, sizes and modification times of the images and `image_size`, and are put in
+            place only when complete.
+
+    Returns:
+        A `tf.data.Dataset`. A file that breaks or vanishes after it was indexed raises an error
+        that holds its path.
+
+    Raises:
+        ValueError: If an argument is wrong.
+
+    Example:
+    ```python
+    os.makedirs("unlabelled")
+    for i in range(5):
+        keras.utils.save_img(f"unlabelled/{i}.png", np.full((8, 8, 3), i), scale=False)
+    index = kd.datasets.ImageIndex.from_directory("unlabelled", class_names=None)
+    dataset = kd.datasets.reconstruction_dataset(
+        index, image_size=(16, 16), batch_size=2, shuffle_buffer=5, seed=0
+    )
+    len(dataset)  # 3
+    ```
+    """
+    _check_index(index)
+    return _batches(
+        index, image_size, batch_size, shuffle_buffer, seed, cache, lambda x, positions: (x, x)
+    )
+
+
+def classification_dataset(
+    index, image_size, batch_size=128, shuffle_buffer=0, seed=None, cache=None
+):
+    """Makes a `tf.data.Dataset` of `(x, y)` pairs for a classifier.
+
+    `x` is float32 of shape `(batch, height, width, 3)` with values in [0, 1], read as
+    `load_image` describes; `y` is the float32 one-hot label of shape `(batch, classes)` with
+    columns in the order of `index.class_names`. The last batch is kept, and `len(dataset)` is
+    the number of batches. The dataset feeds `fit`, `evaluate` and `predict` on every backend.
+
+    Args:
+        index: `ImageIndex` with labels.
+        image_size: Tuple `(height, width)`. Images of another size are resized bilinearly,
+            antialiased when shrinking.
+        batch_size: Positive integer.
+        shuffle_buffer: As in `reconstruction_dataset`.
+        seed: As in `reconstruction_dataset`.
+        cache: As in `reconstruction_dataset`.
+
+    Returns:
+        A `tf.data.Dataset`. A file that breaks or vanishes after it was indexed raises an error
+        that holds its path.
+
+    Raises:
+        ValueError: If the index is unlabelled or an argument is wrong.
+
+    Example:
+    ```python
+    for name in ("fake", "real"):
+        os.makedirs(f"faces/{name}")
+        for i in range(4):
+            keras.utils.save_img(f"faces/{name}/{i}.png", np.full((8, 8, 3), i), scale=False)
+    index = kd.datasets.ImageIndex.from_directory("faces")
+    dataset = kd.datasets.classification_dataset(index, image_size=(8, 8), batch_size=8)
+    x, y = next(iter(dataset))
+    x.shape, y.shape  # ((8, 8, 8, 3), (8, 2))
+    ```
+    """
+    _check_index(index)
+    if index.labels is None:
+        raise ValueError(
+            "`index` has no labels: it was made with class_names=None. Make it with the names "
+            "of the class folders, or use `reconstruction_dataset`."
+        )
+    one_hot = tf.constant(np.eye(len(index.class_names), dtype="float32")[index.labels])
+    return _batches(
+        index,
+        image_size,
+        batch_size,
+        shuffle_buffer,
+        seed,
+        cache,
+        lambda x, positions: (x, tf.gather(one_hot, positions)),
+    )
+
+
+def set_epoch(epoch):
+    """Tells every shuffled dataset of this process which epoch its next pass is.
+
+    A dataset counts the passes that were read to their end, and its order is a function of its
+    seed and that count. Training that goes on in a new process at epoch `k` sees the data in
+    the order of epoch `k` if `set_epoch(k)` is called before that epoch begins, as from
+    `on_epoch_begin` of a callback.
+
+    Args:
+        epoch: Non-negative integer.
+
+    Example:
+    ```python
+    class SameOrderOnResume(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            kd.datasets.set_epoch(epoch)
+    ```
+    """
+    _check_integer("epoch", epoch, 0)
+    for order in _ORDERS:
+        order.epoch = int(epoch)
+
+
+_ORDERS = weakref.WeakSet()
+
+
+class _ShuffledOrder:
+    """Positions in the order of a shuffle buffer, a function of the seed and the epoch."""
+
+    def __init__(self, size, buffer, seed):
+        self.size, self.buffer, self.seed = size, buffer, seed
+        self.epoch = 0
+        _ORDERS.add(self)
+
+    def positions(self):
+        # Raw numbers, as NumPy promises never to change them.
+        draws = np.random.PCG64([self.seed, self.epoch]).random_raw(self.size)
+        if self.buffer >= self.size:
+            return np.argsort(draws, kind="stable")
+        order = np.empty(self.size, "int64")
+        waiting = list(range(self.buffer))
+        for i, draw in enumerate(draws.tolist()):
+            drawn = draw % len(waiting)
+            order[i] = waiting[drawn]
+            if i + self.buffer < self.size:
+                waiting[drawn] = i + self.buffer
+            else:
+                waiting[drawn] = waiting[-1]
+                waiting.pop()
+        return order
+
+    def end_pass(self):
+        self.epoch += 1
+        return np.int64(self.epoch)
+
+
+def _batches(index, image_size, batch_size, shuffle_buffer, seed, cache, finish):
+    image_size = check_image_size(image_size)
+    _check_integer("batch_size", batch_size, 1)
+    _check_integer("shuffle_buffer", shuffle_buffer, 0)
+    if seed is not None:
+        _check_integer("seed", seed, 0)
+
+    paths = tf.constant(index.paths)
+    *sizes, decoders = index._headers.T
+    # Images that need no resizing stay bytes until they are in a batch: less to copy and keep.
+    as_bytes = all(np.all(size == side) for size, side in zip(sizes, image_size, strict=True))
+    one_decoder = int(decoders[0]) if np.ptp(decoders) == 0 else None
+    decoders = tf.constant(decoders)
+
+    def read(position):
+        path = paths[position]
+        decoder = decoders[position] if one_decoder is None else one_decoder
+        image = decode_image(path, decoder)
+        if not as_bytes:
+            return resize_image(image, image_size)
+        changed = tf.debugging.Assert(
+            tf.reduce_all(tf.shape(image)[:2] == image_size),
+            ["This image file has another size than when it was indexed:", path],
+        )
+        with tf.control_dependencies([changed] if changed is not None else []):
+            return tf.ensure_shape(image, (*image_size, 3))
+
+    if cache is not None:
+        read = ImageCache(cache, index.paths, image_size, "uint8" if as_bytes else "float32").wrap(
+            read
+        )
+
+    if shuffle_buffer:
+        # What `keras.random` does without a seed, under the same global seed.
+        seed = random.randint(1, int(1e9)) if seed is None else int(seed)
+        order = _ShuffledOrder(len(index), int(shuffle_buffer), seed)
+        dataset = tf.data.Dataset.range(1).flat_map(
+            lambda _: tf.data.Dataset.from_tensor_slices(
+                tf.ensure_shape(tf.numpy_function(order.positions, [], "int64"), [len(index)])
+            )
+        )
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(index)))
+    else:
+        dataset = tf.data.Dataset.range(len(index))
+
+    dataset = (
+        dataset.map(
+            lambda position: (read(position), position),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+        .batch(batch_size)
+        .map(
+            lambda x, positions: finish(scale_image(x) if as_bytes else x, positions),
+            num_parallel_calls=2,
+            deterministic=True,
+        )
+        # Batches are large: two are ready while a third is in use, on any machine.
+        .prefetch(2)
+    )
+    if not shuffle_buffer:
+        return dataset
+
+    # The epoch ends with the last batch and not after it, as Keras never asks for more; and it
+    # does not begin with the first, as Keras may look at one before it trains.
+    last = len(dataset) - 1
+
+    def count(step, batch):
+        ended = tf.cond(
+            step == last,
+            lambda: tf.numpy_function(order.end_pass, [], "int64"),
+            lambda: tf.constant(0, "int64"),
+        )
+        with tf.control_dependencies([ended]):
+            return tf.nest.map_structure(tf.identity, batch)
+
+    return dataset.enumerate().map(count)
+
+
+def _check_index(index):
+    if not isinstance(getattr(index, "_headers", None), np.ndarray):
+        raise ValueError(f"`index` must be an `ImageIndex`; got {type(index).__name__}.")
+
+
+def _check_integer(name, value, least):
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"`{name}` must be an integer of at least {least}; got {value!r}.")
