@@ -9,7 +9,9 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 .PHONY: demo test lint clean
 
 demo: $(VENV)/.library
-	$(VENV)/bin/python examples/train_detector.py --preset small --output demo --keep
+	@if [ -e demo ]; then \
+		echo "The demo's results are in demo/; open demo/report.html. 'rm -r demo' to train anew."; \
+	else $(VENV)/bin/python examples/train_detector.py --preset small --output demo; fi
 
 # Every backend runs the same tests in a process of its own; all run, and any failure counts.
 test: $(VENV)/.$(subst $(comma),-,$(EXTRAS))
@@ -33,4 +35,4 @@ $(VENV)/.test $(VENV)/.test-torch: $(VENV)/.%: $(VENV)/bin/python pyproject.toml
 	@touch $@ $(VENV)/.library
 
 clean:
-	rm -rf demo $(VENV)
+	rm -rf demo demo.unfinished synthetic-faces-* $(VENV)

@@ -160,19 +160,20 @@ def open_work_folder(options):
     return work
 
 
-def draw_synthetic_faces(folder, image_size, seed):
-    """Writes synthetic faces as fake/<artifact>/ and real/, the layout of --data."""
+def draw_synthetic_faces(options):
+    """Writes synthetic faces beside the output, in the layout of --data, unless they are there."""
+    side, seed = options.image_size, options.seed
+    folder = pathlib.Path(options.output).with_name(f"synthetic-faces-{side}px-seed{seed}")
     if folder.exists():
-        return
-    print(f"Drawing {NUM_SYNTHETIC_FACES} synthetic faces …")
-    faces = kd.datasets.synthetic_faces(NUM_SYNTHETIC_FACES, (image_size, image_size), seed=seed)
-    unfinished = folder.with_name(f"{folder.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
+        return folder
+    print(f"Drawing {NUM_SYNTHETIC_FACES} synthetic faces into {folder} …")
+    faces = kd.datasets.synthetic_faces(NUM_SYNTHETIC_FACES, (side, side), seed=seed)
+    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
     for i, (image, artifact) in enumerate(zip(faces.images, faces.artifacts, strict=True)):
         part = unfinished / ("real" if artifact == "none" else f"fake/{artifact}")
         part.mkdir(parents=True, exist_ok=True)
         keras.utils.save_img(part / f"{i:05d}.png", image, scale=False)
-    unfinished.rename(folder)
+    return unfinished.rename(folder)
 
 
 def group_function(pattern):
@@ -261,6 +262,7 @@ def train_autoencoder(options, autoencoder, parts, work):
             train,
             validation_data=validation,
             epochs=options.epochs_autoencoder,
+            shuffle=False,  # the dataset does it
             callbacks=[EpochTime(), kd.callbacks.ResumeTraining(work / "autoencoder.resume")],
         )
         history = {"autoencoder": training.history}
@@ -288,6 +290,7 @@ def train_classifier(options, autoencoder, parts, work):
         train,
         validation_data=validation,
         epochs=options.epochs_classifier,
+        shuffle=False,
         callbacks=[EpochTime(), kd.callbacks.ResumeTraining(work / "classifier.resume")],
     )
     return classifier, training.history, classifier.evaluate(test, return_dict=True)
@@ -404,10 +407,7 @@ def main(arguments=None):
     try:
         check_options(options)
         work = open_work_folder(options)
-        data = options.data
-        if data is None:
-            data = work / "faces"
-            draw_synthetic_faces(data, options.image_size, options.seed)
+        data = options.data or draw_synthetic_faces(options)
         parts, autoencoder_parts = split_images(options, data)
         autoencoder = make_autoencoder(options)
     except (ValueError, OSError) as error:
