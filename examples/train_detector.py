@@ -406,10 +406,10 @@ def main(arguments=None):
     options = parse_arguments(arguments)
     try:
         check_options(options)
-        work = open_work_folder(options)
         data = options.data or draw_synthetic_faces(options)
         parts, autoencoder_parts = split_images(options, data)
         autoencoder = make_autoencoder(options)
+        work = open_work_folder(options)
     except (ValueError, OSError) as error:
         sys.exit(f"train_detector.py: {error}")
     for name, part in zip(("train", "validation", "test"), parts, strict=True):
