@@ -330,7 +330,7 @@ class _Hair:
         end = y - face.hair_end - 0.1 * wave
         outer = canvas.cover(np.maximum(edge, end), soft=2.0 if curly else 1.5)
         for gap in face.hair_gaps:
-            outer = outer * (1.0 - gap(x, y, edge, canvas))
+            outer = outer * (1.0 - _gap(canvas, edge, *gap))
 
         strands, relief = self._texture(canvas, face, rng, curly)
         fringe = x - face.part
@@ -341,12 +341,12 @@ class _Hair:
             sides = sides - 0.25 * np.maximum(y + 0.25, 0.0)
         outside = np.maximum(top - y, sides)
         if face.hair_end < 0.5:
-            outside = np.maximum(outside, canvas.head)
+            outside = np.maximum(outside, canvas.head + 0.04)
         opening = canvas.cover(outside, soft=2.0)
         self.outer = outer
         self.front = outer * (1.0 - opening)
         # The forehead lies in the shadow of the hair.
-        self.shadow = canvas.cover(top + 0.08 - y, soft=6.0)
+        self.shadow = _fade(top + 0.08 - y, 0.2)
 
         shine_y = y + 0.78 - 0.35 * x * x - face.light_x * x * 0.3
         shine = np.maximum(1.0 - 9.0 * shine_y * shine_y, 0.0)
@@ -371,6 +371,15 @@ class _Hair:
         return coarse + fine - 1.0, 2.0 * coarse - 1.0
 
 
+def _gap(canvas, edge, toward_x, toward_y, spread, depth, width, slant):
+    """A break in the hair along its outline, on the side that faces `toward`."""
+    x, y = canvas.x, canvas.y + 0.15
+    along = x * toward_x + y * toward_y
+    across = x * toward_y - y * toward_x
+    ends = np.abs(across) - spread * along
+    return canvas.cover(np.maximum(np.abs(edge + depth + slant * across) - width, ends))
+
+
 def _draw_background(canvas, face, rng):
     x, y = canvas.upright_x, canvas.upright_y
     first, second = (_column(colour) for colour in face.background)
@@ -379,10 +388,10 @@ def _draw_background(canvas, face, rng):
     mottled = smooth_noise(rng, x.shape, 4) + 0.5 * smooth_noise(rng, x.shape, 9)
     canvas.image[:] = first + mix * (second - first) + face.background_texture * mottled
     for left, width, light in face.bars:
-        canvas.image += light * canvas.cover(np.abs(x - left) - width, soft=4.0)
+        canvas.image += light * _fade(np.abs(x - left) - width, 0.12)
     for x0, y0, radius, light in face.discs:
         distance = np.sqrt((x - x0) * (x - x0) + (y - y0) * (y - y0)) - radius
-        canvas.image += light * canvas.cover(distance, soft=3.0)
+        canvas.image += light * _fade(distance, 0.08)
     np.clip(canvas.image, 0.03, 0.97, out=canvas.image)
 
 
@@ -399,7 +408,7 @@ def _draw_body(canvas, face, rng):
     body = np.maximum(neck, torso)
 
     # The chin shades the neck, which is round.
-    light = 0.95 - 0.42 * canvas.cover(canvas.head - 0.22, soft=9.0)
+    light = 0.95 - 0.42 * _fade(canvas.head - 0.22, 0.3)
     light = light - 0.5 * out * out + 0.25 * face.light_x * x
     canvas.paint(body, _column(face.skin) * light * _column((1.0, 0.95, 0.92)))
     folds = smooth_noise(rng, x.shape, 9)
@@ -510,10 +519,11 @@ def _lit_skin(canvas, face, hair, rng):
         colour -= _column((0.5, 0.8, 0.8)) * (face.freckles * 1.2 * spots) * tone[0]
     if face.beard:
         grain = 0.75 + 0.35 * smooth_noise(rng, x.shape, 30)
-        cheek = np.sqrt(x * x * 3.2 + (y - 0.12) * (y - 0.12)) - 0.62
-        lip = np.abs(y - face.mouth_y + 0.13) - 0.02 - 0.3 * np.maximum(0.22 - out, 0.0)
-        jaw = canvas.cover(np.minimum(np.maximum(0.05 - y, -cheek), lip + 0.06), soft=6.0)
-        alpha = 0.6 * face.beard * jaw * grain
+        # Below a line from the ears round the cheeks to the nose.
+        cheeks = 0.68 - np.sqrt(1.9 * x * x + (y + 0.1) * (y + 0.1))
+        lip = np.maximum(np.abs(y - face.mouth_y + 0.11) - 0.04, out - 0.26)
+        jaw = np.maximum(_fade(cheeks, 0.22), _fade(lip, 0.12))
+        alpha = 0.8 * face.beard * jaw * grain
         colour += alpha * (_column(face.hair) * (0.5 + 0.5 * shade) - colour)
     return colour
 
@@ -529,7 +539,7 @@ def _draw_eye(canvas, face, side):
     lower = 0.62 * face.eye_open * arch * (1.0 + 0.15 * t)
     within = (np.abs(t) - 1.0) * face.eye_width
     eye = view.cover(np.maximum(np.maximum(upper - y, y - lower), within))
-    white = 0.86 - 0.16 * t * t - 0.3 * view.cover(y - upper - 0.035, soft=3.0)
+    white = 0.86 - 0.16 * t * t - 0.3 * _fade(y - upper - 0.035, 0.08)
     view.paint(eye, white * _column((1.0, 0.97, 0.95)))
 
     x = view.x - x0 - face.gaze_x
@@ -617,7 +627,7 @@ def _draw_teeth(view, face, mouth, x, y, gum, arch):
     gaps = np.min([np.abs(x - border) for border in borders[:-1]], axis=0)
     soft = 1.0 + face.teeth_blur
     row = mouth * view.cover(y - ends, soft=1.2 * soft)
-    light = 0.62 + 0.3 * arch - 0.25 * view.cover(y - gum - 0.015, soft=2.0)
+    light = 0.62 + 0.3 * arch - 0.25 * _fade(y - gum - 0.015, 0.05)
     view.paint(row, light * _column((1.0, 0.97, 0.9)))
     view.paint(0.42 * row * view.cover(gaps - 0.006, soft=1.2), (0.38, 0.25, 0.2))
 
@@ -630,6 +640,11 @@ def _between(table, position):
 
 def _column(colour):
     return np.asarray(colour, np.float32)[:, None, None]
+
+
+def _fade(distance, width):
+    """Share of a shape with a soft edge, `width` face units wide."""
+    return np.minimum(np.maximum(0.5 - distance * (1.0 / width), 0.0), 1.0)
 
 
 def _lookup(grid, rows, columns):
