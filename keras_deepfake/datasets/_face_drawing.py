@@ -6,6 +6,7 @@ are computed with additions, multiplications, divisions and square roots alone: 
 `sin` those give the same float32 on every processor.
 """
 
+from copy import copy
 from types import SimpleNamespace
 
 import numpy as np
@@ -173,10 +174,10 @@ def sample_face(rng, styles=tuple(_HAIR_STYLES), mouth_open=None, min_iris=0, vo
     face.clothes = rng.uniform(0.08, 0.85) + rng.uniform(-0.22, 0.22, 3)
     face.neckline = rng.uniform(0.10, 0.42)
     face.background = rng.uniform(0.2, 0.8, (2, 1)) + rng.uniform(-0.1, 0.1, (2, 3))
-    face.background_slope = rng.uniform(-0.5, 0.5, 2)
+    face.background_slope = rng.uniform(-0.5, 0.5, 2).tolist()
     face.background_texture = rng.uniform(0.02, 0.12)
     face.discs = [
-        (*rng.uniform([-1.3, -1.3, 0.12], [1.3, 0.9, 0.4]), rng.uniform(-0.25, 0.3))
+        (*rng.uniform([-1.3, -1.3, 0.12, -0.25], [1.3, 0.9, 0.4, 0.3]).tolist(),)
         for _ in range(rng.integers(5))
     ]
     face.bars = [
@@ -237,8 +238,18 @@ def smooth_noise(rng, shape, cells):
     """Noise in [-1, 1] that changes smoothly over `cells` cells of the shorter side."""
     cell = min(shape) / cells
     grid = rng.random((int(shape[0] / cell) + 2, int(shape[1] / cell) + 2), dtype=np.float32)
-    rows, columns = (np.arange(n, dtype=np.float32) / np.float32(cell) for n in shape)
-    return 2.0 * _lookup(grid, rows[:, None], columns[None, :]) - 1.0
+    for axis, size in enumerate(shape):
+        at = np.arange(size, dtype=np.float32) / np.float32(cell)
+        node = at.astype(np.intp)
+        at -= node
+        at *= at * (3.0 - 2.0 * at)
+        before = np.take(grid, node, axis=axis)
+        grid = np.take(grid, node + 1, axis=axis) - before
+        grid *= at if axis else at[:, None]
+        grid += before
+    grid *= 2.0
+    grid -= 1.0
+    return grid
 
 
 def bump(x, y, x0, y0, rx, ry):
@@ -257,6 +268,7 @@ class _Canvas:
         self.pixels = face.scale * side
         self.soft = face.softness
         x0, y0 = 0.5 * width + face.shift_x * side, 0.5 * height + face.shift_y * side
+        self.origin, self.roll, self.turn = (x0, y0), face.roll, (0.0, 0.0)
         upright_x = (np.arange(width, dtype=np.float32) + np.float32(0.5 - x0)) / self.pixels
         upright_y = (np.arange(height, dtype=np.float32) + np.float32(0.5 - y0)) / self.pixels
         self.upright_x = np.broadcast_to(upright_x.astype(np.float32), (height, width))
@@ -277,8 +289,8 @@ class _Canvas:
 
     def turned(self, face):
         """A view whose coordinates follow the turn of the head, the more the nearer its middle."""
-        view = object.__new__(_Canvas)
-        view.__dict__.update(self.__dict__)
+        view = copy(self)
+        view.turn = face.yaw, face.pitch
         front = np.maximum(1.0 - self.radius2, 0.0)
         view.x = self.x - np.float32(face.yaw) * front
         view.y = self.y - np.float32(face.pitch) * front
@@ -286,18 +298,17 @@ class _Canvas:
 
     def window(self, x, y, reach):
         """A view of the pixels about `(x, y)`."""
-        view = object.__new__(_Canvas)
-        view.pixels, view.soft = self.pixels, self.soft
-        near = np.abs(self.x - x) < reach
-        near &= np.abs(self.y - y) < reach
-        rows, columns = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
-        part = (
-            (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-            if rows.size
-            else (slice(0), slice(0))
+        front = max(1.0 - 1.8 * x * x - y * y, 0.0)
+        x, y = x + self.turn[0] * front, y + self.turn[1] * front
+        reach += 0.02
+        columns, rows = (
+            slice(*(max(round((middle + step) * self.pixels + origin), 0) for step in (-reach, reach)))
+            for middle, origin in zip((x - self.roll * y, y + self.roll * x), self.origin, strict=True)
         )
-        view.x, view.y, view.image = self.x[part], self.y[part], self.image[(slice(None), *part)]
-        view.part = part
+        view = copy(self)
+        view.part = rows, columns
+        view.x, view.y = self.x[view.part], self.y[view.part]
+        view.image = self.image[:, rows, columns]
         return view
 
     def cover(self, distance, soft=1.0):
@@ -619,7 +630,7 @@ def _draw_mouth(canvas, face, rng):
 
 
 def _draw_teeth(view, face, mouth, x, y, gum, arch):
-    borders = np.cumsum(face.teeth) - face.teeth.sum() / 2
+    borders = (np.cumsum(face.teeth) - face.teeth.sum() / 2).tolist()
     tooth = sum((x > border).astype(np.intp) for border in borders[:-1])
     ends = gum + 1.45 * face.mouth_open * face.teeth_lengths.astype(np.float32)[tooth] * (
         0.35 + 0.65 * arch
