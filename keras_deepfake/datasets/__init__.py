@@ -7,6 +7,7 @@ from keras_deepfake.datasets.image_datasets import (
 )
 from keras_deepfake.datasets.image_files import load_image
 from keras_deepfake.datasets.image_index import ImageIndex
+from keras_deepfake.datasets.synthetic_faces import synthetic_faces
 
 __all__ = [
     "ImageIndex",
@@ -14,4 +15,5 @@ __all__ = [
     "load_image",
     "reconstruction_dataset",
     "set_epoch",
+    "synthetic_faces",
 ]

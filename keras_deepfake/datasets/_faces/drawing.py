@@ -1,190 +1,11 @@
-"""Draws one synthetic face from a description of it.
+"""Draws one synthetic face from its description."""
 
-Lengths are in face units: the head reaches from y = -1 (crown) to y = 1 (chin), x points right
-and y down, and the origin lies between the eyes. Colours are in [0, 1], channels first. Pixels
-are computed with additions, multiplications, divisions and square roots alone: unlike `exp` or
-`sin` those give the same float32 on every processor.
-"""
-
-from copy import copy
 from types import SimpleNamespace
 
 import numpy as np
 
-_SKIN_TONES = np.array(
-    [
-        [0.97, 0.83, 0.74],
-        [0.93, 0.75, 0.63],
-        [0.86, 0.66, 0.52],
-        [0.75, 0.54, 0.40],
-        [0.60, 0.41, 0.29],
-        [0.49, 0.33, 0.23],
-        [0.40, 0.27, 0.20],
-    ]
-)
-_HAIR_COLOURS = np.array(
-    [
-        [0.08, 0.07, 0.07],
-        [0.17, 0.12, 0.09],
-        [0.30, 0.19, 0.12],
-        [0.40, 0.25, 0.15],
-        [0.55, 0.39, 0.22],
-        [0.76, 0.62, 0.40],
-        [0.66, 0.65, 0.64],
-    ]
-)
-# From dark to light, so that a dark skin can be given one of the first.
-_IRIS_COLOURS = np.array(
-    [
-        [0.28, 0.17, 0.10],
-        [0.42, 0.27, 0.14],
-        [0.45, 0.42, 0.22],
-        [0.35, 0.48, 0.36],
-        [0.45, 0.52, 0.57],
-        [0.32, 0.50, 0.68],
-    ]
-)
-_METALS = np.array([[0.92, 0.76, 0.36], [0.84, 0.85, 0.88], [0.85, 0.32, 0.36], [0.35, 0.60, 0.75]])
-
-# Measures that vary from face to face, each drawn evenly from its range.
-_RANGES = {
-    # pose and camera
-    "scale": (0.345, 0.375),
-    "shift_x": (-0.025, 0.025),
-    "shift_y": (-0.025, 0.01),
-    "roll": (-0.07, 0.07),
-    "yaw": (-0.09, 0.09),
-    "pitch": (-0.03, 0.04),
-    "softness": (1.0, 1.35),
-    # light
-    "light_x": (-0.45, 0.45),
-    "light_y": (-0.55, -0.2),
-    "ambient": (0.44, 0.62),
-    "gloss": (0.06, 0.2),
-    # head
-    "head_width": (0.72, 0.79),
-    "jaw_taper": (0.12, 0.26),
-    "jaw_square": (0.0, 0.55),
-    "cheekbones": (0.02, 0.06),
-    "blush": (0.02, 0.09),
-    "freckles": (0.0, 1.0),
-    "mottling": (0.01, 0.03),
-    # eyes and brows
-    "eye_x": (0.315, 0.345),
-    "eye_y": (-0.01, 0.03),
-    "eye_width": (0.165, 0.19),
-    "eye_open": (0.085, 0.115),
-    "eye_tilt": (-0.01, 0.03),
-    "iris": (0.088, 0.098),
-    "pupil": (0.040, 0.050),
-    "gaze_x": (-0.03, 0.03),
-    "brow_y": (-0.23, -0.19),
-    "brow_arch": (0.02, 0.07),
-    "brow_slant": (-0.03, 0.03),
-    "brow_thickness": (0.018, 0.04),
-    # nose and mouth
-    "nose_y": (0.38, 0.42),
-    "nose_width": (0.10, 0.135),
-    "nose_height": (0.8, 1.25),
-    "mouth_y": (0.62, 0.66),
-    "mouth_width": (0.25, 0.31),
-    "smile": (0.01, 0.07),
-    "lip_upper": (0.045, 0.065),
-    "lip_lower": (0.06, 0.085),
-    "lip_red": (0.25, 0.8),
-    "mouth_open": (0.055, 0.085),
-    # ears, neck, hair
-    "ear_y": (0.06, 0.12),
-    "ear_size": (0.9, 1.1),
-    "neck": (0.36, 0.46),
-    "part": (-0.28, 0.28),
-    "hair_wave": (0.0, 0.05),
-    "hair_gloss": (0.1, 0.35),
-}
-# Hair styles: how far the hair stands off the crown and the sides, down to which y it hangs, its
-# growth in width per unit of y, and the face's opening in it: half-width, top and arch.
-_HAIR_STYLES = {
-    "short": ((0.14, 0.24), (0.03, 0.07), 0.02, -0.10, (0.72, 0.80), (-0.72, -0.62), 0.50),
-    "tied": ((0.10, 0.18), (0.01, 0.05), 0.05, -0.12, (0.68, 0.76), (-0.74, -0.66), 0.70),
-    "curly": ((0.26, 0.40), (0.14, 0.24), 0.12, -0.16, (0.72, 0.80), (-0.62, -0.54), 0.50),
-    "bob": ((0.14, 0.22), (0.12, 0.20), 0.85, 0.05, (0.62, 0.70), (-0.70, -0.42), 0.65),
-    "long": ((0.13, 0.22), (0.10, 0.18), 2.00, 0.10, (0.60, 0.68), (-0.74, -0.60), 0.80),
-}
-EARS_VISIBLE = ("short", "tied")
-
-
-def sample_face(rng, styles=tuple(_HAIR_STYLES), mouth_open=None, min_iris=0, volume=0.0):
-    """Draw a face's description; the other arguments narrow the choice.
-
-    Args:
-        rng: `np.random.Generator`.
-        styles: Hair styles to choose from.
-        mouth_open: Whether the teeth show; `None` leaves it to chance.
-        min_iris: Lowest index into the iris colours, which run from dark to light.
-        volume: Least height of the hair above the crown.
-
-    Returns:
-        A `SimpleNamespace` that `draw_face` understands.
-    """
-    low, high = np.array(list(_RANGES.values())).T
-    face = SimpleNamespace(**dict(zip(_RANGES, rng.uniform(low, high).tolist(), strict=True)))
-    face.texture_seed = int(rng.integers(2**32))
-    face.style = styles[rng.integers(len(styles))]
-    manly = rng.random() * (1.0 if face.style in ("short", "curly") else 0.5)
-    face.jaw_square += 0.25 * manly
-    face.brow_thickness += 0.012 * manly
-    face.lip_red *= 1.0 - 0.7 * manly
-    face.freckles = max(0.0, face.freckles - 0.75)
-    face.beard = max(0.0, rng.uniform(-0.5, 1.0)) * float(manly > 0.55)
-
-    tone = rng.uniform(0, len(_SKIN_TONES) - 1)
-    face.skin = _between(_SKIN_TONES, tone) * rng.uniform(0.97, 1.03, 3)
-    # Dark skin goes with dark hair and eyes most of the time.
-    lightest = 1.0 if rng.random() < 0.15 else 1.0 - 0.7 * tone / (len(_SKIN_TONES) - 1)
-    hair = rng.random() * lightest * (len(_HAIR_COLOURS) - 1)
-    face.hair = _between(_HAIR_COLOURS, hair) * rng.uniform(0.85, 1.15)
-    iris = rng.random() * lightest * (len(_IRIS_COLOURS) - 1)
-    face.iris_colour = _between(_IRIS_COLOURS, max(iris, min_iris)) * rng.uniform(0.9, 1.1)
-
-    top, side, length, flare, opening, hairline, arch = _HAIR_STYLES[face.style]
-    face.hair_top = max(rng.uniform(*top), volume)
-    face.hair_side = rng.uniform(*side)
-    face.hair_end = length
-    face.hair_flare = flare
-    face.opening = rng.uniform(*opening)
-    face.hairline = rng.uniform(*hairline)
-    face.hairline_arch = arch * rng.uniform(0.8, 1.2)
-    face.hair_gaps = ()
-
-    shows_teeth = rng.random() < 0.6
-    if not (shows_teeth if mouth_open is None else mouth_open):
-        face.mouth_open = 0.0
-    face.teeth = np.full(6, 0.075)  # widths from left to right
-    face.teeth_lengths = np.array([0.8, 0.9, 1.0, 1.0, 0.9, 0.8])
-    face.teeth_offset = 0.0
-    face.teeth_blur = 0.0
-    # A pupil is the union of discs: centre and radius, in units of its own radius.
-    face.pupils = (((0.0, 0.0, 1.0),),) * 2
-    # Left and right ear: size, shift down, and earring (None, or its form and its metal).
-    earring = None
-    if rng.random() < 0.55 - 0.4 * manly:
-        earring = (("stud", "hoop", "drop")[rng.integers(3)], int(rng.integers(len(_METALS))))
-    face.ears = ((1.0, 0.0, earring),) * 2
-
-    face.clothes = rng.uniform(0.08, 0.85) + rng.uniform(-0.22, 0.22, 3)
-    face.neckline = rng.uniform(0.10, 0.42)
-    face.background = rng.uniform(0.2, 0.8, (2, 1)) + rng.uniform(-0.1, 0.1, (2, 3))
-    face.background_slope = rng.uniform(-0.5, 0.5, 2).tolist()
-    face.background_texture = rng.uniform(0.02, 0.12)
-    face.discs = [
-        (*rng.uniform([-1.3, -1.3, 0.12, -0.25], [1.3, 0.9, 0.4, 0.3]).tolist(),)
-        for _ in range(rng.integers(5))
-    ]
-    face.bars = [
-        (rng.uniform(-1.4, 1.4), rng.uniform(0.08, 0.35), rng.uniform(-0.18, 0.18))
-        for _ in range(rng.integers(4))
-    ]
-    return face
+from keras_deepfake.datasets._faces.canvas import Canvas, bump, column, fade, lookup, smooth_noise
+from keras_deepfake.datasets._faces.description import EARS_VISIBLE, METALS
 
 
 def draw_face(face, height, width):
@@ -201,7 +22,7 @@ def draw_face(face, height, width):
         the head's outline), `skin` (share of the pixel that shows the face) and `background`.
     """
     rng = np.random.default_rng(face.texture_seed)
-    canvas = _Canvas(face, height, width)
+    canvas = Canvas(face, height, width)
     background = np.ones((height, width), np.float32)
     _draw_background(canvas, face, rng)
 
@@ -234,96 +55,6 @@ def draw_face(face, height, width):
     return canvas.image, regions
 
 
-def smooth_noise(rng, shape, cells):
-    """Noise in [-1, 1] that changes smoothly over `cells` cells of the shorter side."""
-    cell = min(shape) / cells
-    grid = rng.random((int(shape[0] / cell) + 2, int(shape[1] / cell) + 2), dtype=np.float32)
-    for axis, size in enumerate(shape):
-        at = np.arange(size, dtype=np.float32) / np.float32(cell)
-        node = at.astype(np.intp)
-        at -= node
-        at *= at * (3.0 - 2.0 * at)
-        before = np.take(grid, node, axis=axis)
-        grid = np.take(grid, node + 1, axis=axis) - before
-        grid *= at if axis else at[:, None]
-        grid += before
-    grid *= 2.0
-    grid -= 1.0
-    return grid
-
-
-def bump(x, y, x0, y0, rx, ry):
-    """A round bump of height 1 and finite reach, close to a Gaussian of deviation `r / 1.4`."""
-    u, v = (x - x0) * (1.0 / rx), (y - y0) * (1.0 / ry)
-    rest = np.maximum(1.0 - 0.25 * (u * u + v * v), 0.0)
-    rest *= rest
-    return rest * rest
-
-
-class _Canvas:
-    """The picture and, for each of its pixels, the face coordinates."""
-
-    def __init__(self, face, height, width):
-        side = min(height, width)
-        self.pixels = face.scale * side
-        self.soft = face.softness
-        x0, y0 = 0.5 * width + face.shift_x * side, 0.5 * height + face.shift_y * side
-        self.origin, self.roll, self.turn = (x0, y0), face.roll, (0.0, 0.0)
-        upright_x = (np.arange(width, dtype=np.float32) + np.float32(0.5 - x0)) / self.pixels
-        upright_y = (np.arange(height, dtype=np.float32) + np.float32(0.5 - y0)) / self.pixels
-        self.upright_x = np.broadcast_to(upright_x.astype(np.float32), (height, width))
-        self.upright_y = np.broadcast_to(upright_y.astype(np.float32)[:, None], (height, width))
-        self.x = self.upright_x + np.float32(face.roll) * self.upright_y
-        self.y = self.upright_y - np.float32(face.roll) * self.upright_x
-        self.image = np.empty((3, height, width), np.float32)
-
-        down = np.maximum(self.y, 0.0)
-        down *= down
-        half_width = face.head_width * (1.0 - face.jaw_taper * down)
-        across = self.x / half_width
-        along = self.y * self.y
-        along += face.jaw_square * 0.5 * down * (along - 1.0)
-        # 0 at the middle of the face, 1 on its outline.
-        self.radius2 = across * across + along
-        self.head = (np.sqrt(self.radius2) - 1.0) * 0.8
-
-    def turned(self, face):
-        """A view whose coordinates follow the turn of the head, the more the nearer its middle."""
-        view = copy(self)
-        view.turn = face.yaw, face.pitch
-        front = np.maximum(1.0 - self.radius2, 0.0)
-        view.x = self.x - np.float32(face.yaw) * front
-        view.y = self.y - np.float32(face.pitch) * front
-        return view
-
-    def window(self, x, y, reach):
-        """A view of the pixels about `(x, y)`."""
-        front = max(1.0 - 1.8 * x * x - y * y, 0.0)
-        x, y = x + self.turn[0] * front, y + self.turn[1] * front
-        reach += 0.02
-        columns, rows = (
-            slice(*(max(round((middle + step) * self.pixels + origin), 0) for step in (-reach, reach)))
-            for middle, origin in zip((x - self.roll * y, y + self.roll * x), self.origin, strict=True)
-        )
-        view = copy(self)
-        view.part = rows, columns
-        view.x, view.y = self.x[view.part], self.y[view.part]
-        view.image = self.image[:, rows, columns]
-        return view
-
-    def cover(self, distance, soft=1.0):
-        """Share of each pixel that lies within a shape, from the signed distance to its edge."""
-        share = 0.5 - distance * (self.pixels / (soft * self.soft))
-        return np.minimum(np.maximum(share, 0.0, out=share), 1.0, out=share)
-
-    def paint(self, alpha, colour):
-        """Lay a colour, one for all pixels or one for each, over the picture."""
-        colour = np.asarray(colour, np.float32)
-        if colour.ndim == 1:
-            colour = colour[:, None, None]
-        self.image += alpha * (colour - self.image)
-
-
 class _Hair:
     """Where the hair is, as a whole (`outer`) and in front of the face, and its colour."""
 
@@ -341,7 +72,7 @@ class _Hair:
         end = y - face.hair_end - 0.1 * wave
         outer = canvas.cover(np.maximum(edge, end), soft=2.0 if curly else 1.5)
         for gap in face.hair_gaps:
-            outer = outer * (1.0 - _gap(canvas, edge, *gap))
+            outer = outer * (1.0 - _gap(canvas, edge + 0.05 * wave, *gap))
 
         strands, relief = self._texture(canvas, face, rng, curly)
         fringe = x - face.part
@@ -357,14 +88,14 @@ class _Hair:
         self.outer = outer
         self.front = outer * (1.0 - opening)
         # The forehead lies in the shadow of the hair.
-        self.shadow = _fade(top + 0.08 - y, 0.2)
+        self.shadow = fade(top + 0.08 - y, 0.2)
 
         shine_y = y + 0.78 - 0.35 * x * x - face.light_x * x * 0.3
         shine = np.maximum(1.0 - 9.0 * shine_y * shine_y, 0.0)
         shade = 0.86 + 0.3 * strands - 0.22 * np.maximum(across * across - 0.55, 0.0)
         shade += 0.18 * (face.light_x * x + face.light_y * y)
         shine = face.hair_gloss * shine * shine * (0.6 + 0.6 * strands)
-        self.colour = _column(face.hair) * shade + shine * _column(0.35 + 0.5 * face.hair)
+        self.colour = column(face.hair) * shade + shine * column(0.35 + 0.5 * face.hair)
 
     @staticmethod
     def _texture(canvas, face, rng, curly):
@@ -377,8 +108,8 @@ class _Hair:
         across = (canvas.x - face.part) / np.sqrt(np.maximum(canvas.y + 1.35, 0.0) + 0.15) + 4.0
         along = canvas.y + 3.0
         grid = rng.random((24, 128), dtype=np.float32)
-        coarse = _lookup(grid, along * 1.6, across * 9.0)
-        fine = _lookup(grid, along * 2.5 + 3.0, across * 15.0)
+        coarse = lookup(grid, along * 1.6, across * 9.0)
+        fine = lookup(grid, along * 2.5 + 3.0, across * 15.0)
         return coarse + fine - 1.0, 2.0 * coarse - 1.0
 
 
@@ -393,16 +124,16 @@ def _gap(canvas, edge, toward_x, toward_y, spread, depth, width, slant):
 
 def _draw_background(canvas, face, rng):
     x, y = canvas.upright_x, canvas.upright_y
-    first, second = (_column(colour) for colour in face.background)
+    first, second = (column(colour) for colour in face.background)
     slope_x, slope_y = face.background_slope
     mix = np.clip(0.5 + slope_x * x + slope_y * y, 0.0, 1.0)
     mottled = smooth_noise(rng, x.shape, 4) + 0.5 * smooth_noise(rng, x.shape, 9)
     canvas.image[:] = first + mix * (second - first) + face.background_texture * mottled
     for left, width, light in face.bars:
-        canvas.image += light * _fade(np.abs(x - left) - width, 0.12)
+        canvas.image += light * fade(np.abs(x - left) - width, 0.12)
     for x0, y0, radius, light in face.discs:
         distance = np.sqrt((x - x0) * (x - x0) + (y - y0) * (y - y0)) - radius
-        canvas.image += light * _fade(distance, 0.08)
+        canvas.image += light * fade(distance, 0.08)
     np.clip(canvas.image, 0.03, 0.97, out=canvas.image)
 
 
@@ -419,13 +150,13 @@ def _draw_body(canvas, face, rng):
     body = np.maximum(neck, torso)
 
     # The chin shades the neck, which is round.
-    light = 0.95 - 0.42 * _fade(canvas.head - 0.22, 0.3)
+    light = 0.95 - 0.42 * fade(canvas.head - 0.22, 0.3)
     light = light - 0.5 * out * out + 0.25 * face.light_x * x
-    canvas.paint(body, _column(face.skin) * light * _column((1.0, 0.95, 0.92)))
+    canvas.paint(body, column(face.skin) * light * column((1.0, 0.95, 0.92)))
     folds = smooth_noise(rng, x.shape, 9)
     light = 0.95 + 0.1 * folds + 0.3 * face.light_x * x - 0.25 * np.maximum(out - 0.7, 0.0)
     seam = 1.0 - 0.3 * canvas.cover(np.abs(y - collar - 0.03) - 0.015)
-    canvas.paint(clothes, _column(np.clip(face.clothes, 0.05, 0.92)) * (light * seam))
+    canvas.paint(clothes, column(np.clip(face.clothes, 0.05, 0.92)) * (light * seam))
     return body
 
 
@@ -449,7 +180,7 @@ def _draw_ear(canvas, face, side):
     light = 0.86 + 0.5 * face.light_x * sign * rx - 0.12 * v
     # The rim is light, the hollow within it dark.
     hollow = np.maximum(1.0 - 1.9 * ((u + 0.25 * sign) ** 2 + (v + 0.1) ** 2), 0.0)
-    view.paint(ear, _column(face.skin * (1.0, 0.93, 0.9)) * (light - 0.42 * hollow))
+    view.paint(ear, column(face.skin * (1.0, 0.93, 0.9)) * (light - 0.42 * hollow))
     covered = np.zeros_like(canvas.x)
     covered[view.part] = ear
     return covered
@@ -476,7 +207,7 @@ def _draw_earring(canvas, face, side):
         distance = np.minimum(drop, np.maximum(np.abs(x) - 0.012, np.abs(y - 0.03) - 0.06))
     alpha = view.cover(distance)
     light = 0.75 + 6.0 * (face.light_x * x + face.light_y * (y - 0.05))
-    view.paint(alpha, _column(_METALS[metal]) * np.clip(light, 0.45, 1.25))
+    view.paint(alpha, column(METALS[metal]) * np.clip(light, 0.45, 1.25))
     covered[view.part] = alpha
     return covered
 
@@ -518,24 +249,24 @@ def _lit_skin(canvas, face, hair, rng):
     shine *= shine
     red = face.blush * bump(out, y, 0.42, 0.3, 0.2, 0.17)
     red += 0.6 * face.blush * bump(x, y, 0.0, nose_y, 0.12, 0.1)
-    tone = _column(face.skin)
+    tone = column(face.skin)
     # Light that leaves the skin again turns its shadows warm.
     warm = shade * (1.0 - shade)
-    colour = tone * (shade + _column((0.22, 0.02, -0.08)) * warm)
-    colour += _column((0.3, -0.7, -0.5)) * (red * tone[0] * tone[0])
+    colour = tone * (shade + column((0.22, 0.02, -0.08)) * warm)
+    colour += column((0.3, -0.7, -0.5)) * (red * tone[0] * tone[0])
     colour += face.gloss * shine
     if face.freckles:
         spots = np.maximum(smooth_noise(rng, x.shape, 30) - 0.35, 0.0)
         spots *= bump(x, y, 0.0, 0.25, 0.5, 0.18)
-        colour -= _column((0.5, 0.8, 0.8)) * (face.freckles * 1.2 * spots) * tone[0]
+        colour -= column((0.5, 0.8, 0.8)) * (face.freckles * 1.2 * spots) * tone[0]
     if face.beard:
         grain = 0.75 + 0.35 * smooth_noise(rng, x.shape, 30)
         # Below a line from the ears round the cheeks to the nose.
         cheeks = 0.68 - np.sqrt(1.9 * x * x + (y + 0.1) * (y + 0.1))
         lip = np.maximum(np.abs(y - face.mouth_y + 0.11) - 0.04, out - 0.26)
-        jaw = np.maximum(_fade(cheeks, 0.22), _fade(lip, 0.12))
+        jaw = np.maximum(fade(cheeks, 0.22), fade(lip, 0.12))
         alpha = 0.8 * face.beard * jaw * grain
-        colour += alpha * (_column(face.hair) * (0.5 + 0.5 * shade) - colour)
+        colour += alpha * (column(face.hair) * (0.5 + 0.5 * shade) - colour)
     return colour
 
 
@@ -550,15 +281,15 @@ def _draw_eye(canvas, face, side):
     lower = 0.62 * face.eye_open * arch * (1.0 + 0.15 * t)
     within = (np.abs(t) - 1.0) * face.eye_width
     eye = view.cover(np.maximum(np.maximum(upper - y, y - lower), within))
-    white = 0.86 - 0.16 * t * t - 0.3 * _fade(y - upper - 0.035, 0.08)
-    view.paint(eye, white * _column((1.0, 0.97, 0.95)))
+    white = 0.86 - 0.16 * t * t - 0.3 * fade(y - upper - 0.035, 0.08)
+    view.paint(eye, white * column((1.0, 0.97, 0.95)))
 
     x = view.x - x0 - face.gaze_x
     y_iris = view.y - face.eye_y + 0.018
     radius = np.sqrt(x * x + y_iris * y_iris)
     ring = radius * (1.0 / face.iris)
     tint = 1.25 - 0.75 * ring * ring * ring - 0.15 * (y_iris < -0.03)
-    view.paint(eye * view.cover(radius - face.iris), _column(face.iris_colour) * tint)
+    view.paint(eye * view.cover(radius - face.iris), column(face.iris_colour) * tint)
     pupil = np.full_like(x, np.inf)
     for dx, dy, size in face.pupils[side]:
         dx, dy = x - dx * face.pupil, y_iris - dy * face.pupil
@@ -617,7 +348,7 @@ def _draw_mouth(canvas, face, rng):
     red = face.skin * (0.84, 0.62, 0.6)
     red = red + face.lip_red * (np.array((0.72, 0.26, 0.28)) * (0.4 + 0.7 * face.skin[0]) - red)
     light = 0.9 + 0.9 * np.clip(y, -0.15, 0.09) + 0.1 * face.light_x * t
-    view.paint(lips, _column(red) * light)
+    view.paint(lips, column(red) * light)
     shine = bump(x, y, 0.15 * face.light_x, 0.045 + 1.4 * gape, 0.1, 0.016)
     view.paint(0.35 * lips * shine, (1.0, 0.93, 0.9))
     if not gape:
@@ -638,36 +369,6 @@ def _draw_teeth(view, face, mouth, x, y, gum, arch):
     gaps = np.min([np.abs(x - border) for border in borders[:-1]], axis=0)
     soft = 1.0 + face.teeth_blur
     row = mouth * view.cover(y - ends, soft=1.2 * soft)
-    light = 0.62 + 0.3 * arch - 0.25 * _fade(y - gum - 0.015, 0.05)
-    view.paint(row, light * _column((1.0, 0.97, 0.9)))
+    light = 0.62 + 0.3 * arch - 0.25 * fade(y - gum - 0.015, 0.05)
+    view.paint(row, light * column((1.0, 0.97, 0.9)))
     view.paint(0.42 * row * view.cover(gaps - 0.006, soft=1.2), (0.38, 0.25, 0.2))
-
-
-def _between(table, position):
-    """Row of a table at a position that may lie between two rows."""
-    below = min(int(position), len(table) - 2)
-    return table[below] + (position - below) * (table[below + 1] - table[below])
-
-
-def _column(colour):
-    return np.asarray(colour, np.float32)[:, None, None]
-
-
-def _fade(distance, width):
-    """Share of a shape with a soft edge, `width` face units wide."""
-    return np.minimum(np.maximum(0.5 - distance * (1.0 / width), 0.0), 1.0)
-
-
-def _lookup(grid, rows, columns):
-    """Values of a grid between its nodes, with smooth transitions."""
-    rows, columns = np.broadcast_arrays(rows, columns)
-    i, j = rows.astype(np.intp), columns.astype(np.intp)
-    s, t = rows - i.astype(np.float32), columns - j.astype(np.float32)
-    s, t = s * s * (3.0 - 2.0 * s), t * t * (3.0 - 2.0 * t)
-    flat = grid.ravel()
-    at = np.minimum(np.maximum(i, 0), grid.shape[0] - 2) * grid.shape[1]
-    at += np.minimum(np.maximum(j, 0), grid.shape[1] - 2)
-    width = grid.shape[1]
-    top = flat[at] + t * (flat[at + 1] - flat[at])
-    bottom = flat[at + width] + t * (flat[at + width + 1] - flat[at + width])
-    return top + s * (bottom - top)

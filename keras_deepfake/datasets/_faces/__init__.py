@@ -1,0 +1,1 @@
+"""How `synthetic_faces` draws."""
