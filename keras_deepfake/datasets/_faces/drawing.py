@@ -116,10 +116,10 @@ class _Hair:
 def _gap(canvas, edge, toward_x, toward_y, spread, depth, width, slant):
     """A break in the hair along its outline, on the side that faces `toward`."""
     x, y = canvas.x, canvas.y + 0.15
-    along = x * toward_x + y * toward_y
     across = x * toward_y - y * toward_x
-    ends = np.abs(across) - spread * along
-    return canvas.cover(np.maximum(np.abs(edge + depth + slant * across) - width, ends))
+    taper = 1.0 - across * across * (1.0 / spread**2)
+    distance = np.abs(edge + depth + slant * across) - width * taper
+    return canvas.cover(np.maximum(distance, -x * toward_x - y * toward_y))
 
 
 def _draw_background(canvas, face, rng):
