@@ -168,7 +168,7 @@ def _check_artifacts(artifacts):
     if isinstance(artifacts, str):
         names = tuple(NEEDS) if artifacts == "all" else (artifacts,)
     else:
-        names = tuple(artifacts)
+        names = tuple(artifacts or ())
     unknown = [name for name in names if name not in NEEDS]
     if unknown or not names or len(set(names)) < len(names):
         raise ValueError(

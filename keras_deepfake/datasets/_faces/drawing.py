@@ -260,12 +260,11 @@ def _lit_skin(canvas, face, hair, rng):
         spots *= bump(x, y, 0.0, 0.25, 0.5, 0.18)
         colour -= column((0.5, 0.8, 0.8)) * (face.freckles * 1.2 * spots) * tone[0]
     if face.beard:
-        grain = 0.75 + 0.35 * smooth_noise(rng, x.shape, 30)
         # Below a line from the ears round the cheeks to the nose.
-        cheeks = 0.68 - np.sqrt(1.9 * x * x + (y + 0.1) * (y + 0.1))
+        cheeks = 0.64 - np.sqrt(1.6 * x * x + (y - 0.05) * (y - 0.05))
         lip = np.maximum(np.abs(y - face.mouth_y + 0.11) - 0.04, out - 0.26)
-        jaw = np.maximum(fade(cheeks, 0.22), fade(lip, 0.12))
-        alpha = 0.8 * face.beard * jaw * grain
+        jaw = np.maximum(fade(cheeks, 0.22) * fade(0.12 - y, 0.3), fade(lip, 0.12))
+        alpha = face.beard * jaw * (0.75 + 0.04 * pores)
         colour += alpha * (column(face.hair) * (0.5 + 0.5 * shade) - colour)
     return colour
 
