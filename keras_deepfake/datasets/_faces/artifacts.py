@@ -71,8 +71,8 @@ def _coherent(noticeable):
 def _irregular_pupils(face, rng):
     def lobes():
         corners = rng.permutation([[-1, -1], [-1, 1], [1, -1], [1, 1]])[:3]
-        centres = (corners * rng.uniform(0.5, 1.1, (3, 2))).tolist()
-        return tuple((x, y, rng.uniform(0.75, 1.05)) for x, y in centres)
+        centres = (corners * rng.uniform(0.6, 1.2, (3, 2))).tolist()
+        return tuple((x, y, rng.uniform(0.8, 1.15)) for x, y in centres)
 
     return {"pupils": (lobes(), lobes())}
 
@@ -134,22 +134,21 @@ def _background_blotches(face, rng, picture, regions):
     shape = picture.shape[1:]
     visible = np.flatnonzero(regions.background > 0.9)
     fake = picture.copy()
-    for _ in range(rng.integers(2, 5)):
+    for _ in range(rng.integers(3, 6)):
         middle = visible[rng.integers(visible.size)]
         x = regions.x - regions.x.flat[middle]
         y = regions.y - regions.y.flat[middle]
-        size = rng.uniform(0.24, 0.4) * (1.0 + 0.5 * smooth_noise(rng, shape, 12))
+        size = rng.uniform(0.26, 0.4) * (1.0 + 0.5 * smooth_noise(rng, shape, 12))
         alpha = np.clip(4.0 * (1.0 - np.sqrt(x * x + 1.5 * y * y) / size), 0.0, 1.0)
         tint = picture.reshape(3, -1)[:, middle] + _either(rng) * rng.uniform(0.05, 0.25, 3)
-        mottled = 0.2 * smooth_noise(rng, shape, 30) + 0.16 * smooth_noise(rng, shape, 17)
-        blotch = np.clip(column(tint) + mottled, 0.0, 1.0)
+        blotch = np.clip(column(tint) + 0.3 * smooth_noise(rng, shape, 30), 0.0, 1.0)
         fake += 0.8 * alpha * regions.background * (blotch - fake)
     return fake
 
 
 def _blurred_face(face, rng, picture, regions):
     within = np.clip(-8.0 * regions.head, 0.0, 1.0) * regions.skin
-    blurred = _blurred(picture, rng.uniform(0.010, 0.014))
+    blurred = _blurred(picture, rng.uniform(0.015, 0.019))
     return picture + within * (blurred - picture)
 
 
@@ -160,13 +159,13 @@ def _unnatural_skin(face, rng, picture, regions):
     patch = bump(regions.x, regions.y, x0, y0, *rng.uniform(0.6, 1.0, 2).tolist())
     patch = np.minimum(1.6 * patch, 1.0) * (0.8 + 0.4 * smooth_noise(rng, regions.x.shape, 9))
     # The darker the skin, the smaller a change shows.
-    lightness = 0.4 + 0.5 * picture.mean(axis=0)
+    lightness = 0.4 + 0.65 * picture.mean(axis=0)
     return picture + rng.uniform(0.8, 1.1) * patch * regions.skin * lightness * tint
 
 
 def _blurred_boundary(face, rng, picture, regions):
     band = np.clip(2.0 - 10.0 * np.abs(regions.head), 0.0, 1.0)
-    return picture + band * (_blurred(picture, rng.uniform(0.018, 0.024)) - picture)
+    return picture + band * (_blurred(picture, rng.uniform(0.026, 0.032)) - picture)
 
 
 _DESCRIPTION_EDITS = {
