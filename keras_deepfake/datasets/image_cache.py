@@ -7,7 +7,6 @@ import threading
 import weakref
 
 import numpy as np
-import tensorflow as tf
 
 
 class ImageCache:
@@ -51,24 +50,12 @@ class ImageCache:
             self.images = np.load(self.path, mmap_mode="r")
             self.present[:] = True
 
-    def wrap(self, read):
-        """Returns `read`, a function from a position to an image, with this cache before it."""
-
-        def cached_read(position):
-            stored = tf.numpy_function(self.get, [position], self.dtype)
-            image = tf.cond(
-                tf.size(stored) > 0,
-                lambda: stored,
-                lambda: tf.numpy_function(self.put, [position, read(position)], self.dtype),
-            )
-            return tf.ensure_shape(image, self.shape[1:])
-
-        return cached_read
-
     def get(self, position):
+        """Returns an image, empty if it is not there yet."""
         return self.images[position] if self.present[position] else np.empty(0, self.dtype)
 
     def put(self, position, image):
+        """Keeps an image; the last one completes the file."""
         with self.lock:
             if self.images is None:
                 self._allocate()
@@ -77,7 +64,7 @@ class ImageCache:
             if self.path and self.present.all():
                 self.images.flush()
                 os.replace(self.unfinished, self.path)
-        return image
+        return np.bool_(True)
 
     def _allocate(self):
         if self.path is None:

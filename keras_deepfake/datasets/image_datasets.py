@@ -185,44 +185,19 @@ def _batches(index, image_size, batch_size, shuffle_buffer, seed, cache, finish)
     if seed is not None:
         _check_integer("seed", seed, 0)
 
-    paths = tf.constant(index.paths)
-    *sizes, decoders = index._headers.T
     # Images that need no resizing stay bytes until they are in a batch: less to copy and keep.
-    as_bytes = all(np.all(size == side) for size, side in zip(sizes, image_size, strict=True))
-    one_decoder = int(decoders[0]) if np.ptp(decoders) == 0 else None
-    decoders = tf.constant(decoders)
-
-    def read(position):
-        path = paths[position]
-        decoder = decoders[position] if one_decoder is None else one_decoder
-        image = decode_image(path, decoder)
-        if not as_bytes:
-            return resize_image(image, image_size)
-        changed = tf.debugging.Assert(
-            tf.reduce_all(tf.shape(image)[:2] == image_size),
-            ["This image file has another size than when it was indexed:", path],
-        )
-        with tf.control_dependencies([changed] if changed is not None else []):
-            return tf.ensure_shape(image, (*image_size, 3))
-
+    as_bytes = bool((index._headers[:, :2] == image_size).all())
+    read = _reader(index, image_size, as_bytes)
+    images = order = None
     if cache is not None:
-        read = ImageCache(cache, index.paths, image_size, "uint8" if as_bytes else "float32").wrap(
-            read
-        )
-
+        images = ImageCache(cache, index.paths, image_size, "uint8" if as_bytes else "float32")
+        read = _cached(read, images)
+    dataset = tf.data.Dataset.range(len(index))
     if shuffle_buffer:
         # What `keras.random` does without a seed, under the same global seed.
         seed = random.randint(1, int(1e9)) if seed is None else int(seed)
         order = _ShuffledOrder(len(index), int(shuffle_buffer), seed)
-        dataset = tf.data.Dataset.range(1).flat_map(
-            lambda _: tf.data.Dataset.from_tensor_slices(
-                tf.ensure_shape(tf.numpy_function(order.positions, [], "int64"), [len(index)])
-            )
-        )
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(index)))
-    else:
-        dataset = tf.data.Dataset.range(len(index))
-
+        dataset = _positions(order)
     dataset = (
         dataset.map(
             lambda position: (read(position), position),
@@ -238,23 +213,83 @@ def _batches(index, image_size, batch_size, shuffle_buffer, seed, cache, finish)
         # Batches are large: two are ready while a third is in use, on any machine.
         .prefetch(2)
     )
-    if not shuffle_buffer:
-        return dataset
+    if shuffle_buffer:
+        dataset = _counting_passes(dataset, order)
+    # The functions of the pipeline refer to these weakly: they live as long as the dataset.
+    dataset._keras_deepfake_state = (images, order)
+    return dataset
 
-    # The epoch ends with the last batch and not after it, as Keras never asks for more; and it
-    # does not begin with the first, as Keras may look at one before it trains.
+
+def _reader(index, image_size, as_bytes):
+    """Makes the function from a position in the index to an image of `image_size`."""
+    paths = tf.constant(index.paths)
+    decoders = index._headers[:, 2]
+    # Most folders need one decoder, and then no choice in the graph.
+    only = int(decoders[0]) if np.ptp(decoders) == 0 else None
+    decoders = tf.constant(decoders, "int32")
+
+    def read(position):
+        path = paths[position]
+        image = decode_image(path, decoders[position] if only is None else only)
+        if not as_bytes:
+            return resize_image(image, image_size)
+        same = tf.debugging.Assert(
+            tf.reduce_all(tf.shape(image)[:2] == image_size),
+            ["This image file has another size than when it was indexed:", path],
+        )
+        with tf.control_dependencies([same]):
+            return tf.ensure_shape(image, (*image_size, 3))
+
+    return read
+
+
+def _cached(read, images):
+    def cached_read(position):
+        def read_and_keep():
+            image = read(position)
+            with tf.control_dependencies([_call(images.put, [position, image], "bool")]):
+                return tf.identity(image)
+
+        kept = _call(images.get, [position], images.dtype)
+        image = tf.cond(tf.size(kept) > 0, lambda: kept, read_and_keep)
+        return tf.ensure_shape(image, images.shape[1:])
+
+    return cached_read
+
+
+def _positions(order):
+    return (
+        tf.data.Dataset.range(1)
+        .flat_map(
+            lambda _: tf.data.Dataset.from_tensor_slices(
+                tf.ensure_shape(_call(order.positions, [], "int64"), [order.size])
+            )
+        )
+        .apply(tf.data.experimental.assert_cardinality(order.size))
+    )
+
+
+def _counting_passes(dataset, order):
     last = len(dataset) - 1
 
     def count(step, batch):
+        # The epoch ends with the last batch and not after it, as Keras asks for no more; it does
+        # not begin with the first, as Keras may look at one before it trains.
         ended = tf.cond(
             step == last,
-            lambda: tf.numpy_function(order.end_pass, [], "int64"),
+            lambda: _call(order.end_pass, [], "int64"),
             lambda: tf.constant(0, "int64"),
         )
         with tf.control_dependencies([ended]):
             return tf.nest.map_structure(tf.identity, batch)
 
     return dataset.enumerate().map(count)
+
+
+def _call(method, inputs, dtype):
+    # TensorFlow keeps every Python function that it was given for ever; not so its object.
+    method = weakref.WeakMethod(method)
+    return tf.numpy_function(lambda *arguments: method()(*arguments), inputs, dtype)
 
 
 def _check_index(index):

@@ -13,10 +13,13 @@ JPEG, PNG, PILLOW = range(3)
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 # The formats behind these extensions, so that no other plugin of Pillow is handed a file.
-_FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP")
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 _JPEG_END = b"\xff\xd9"
 _PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
-_EXIF_ORIENTATION = 0x0112
+_ORIENTATION = 0x0112
+_PNG_BIT_DEPTH = 24  # position of the byte
+# What a PNG holds its orientation in; Pillow would decode the whole file to look for it.
+_PNG_ROTATION = (b"eXIf", b"XML:com.adobe.xmp", b"Raw profile type exif")
 
 
 def load_image(path, image_size=None):
@@ -84,19 +87,18 @@ def inspect_image(path):
     """
     try:
         with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_size == 0:
+            start = file.read(4)
+            if not start:
                 raise ValueError("zero bytes")
-            try:
-                return _inspect(file)
-            except UnidentifiedImageError:
-                file.seek(0)
-                if file.read(4).startswith((b"\xff\xd8\xff", b"\x89PNG")):
-                    raise ValueError("truncated or damaged") from None
-                raise ValueError("not an image") from None
-    except Image.DecompressionBombError as error:
-        raise ValueError("too large to be decoded safely") from error
+            return _inspect(file)
     except ValueError:
         raise
+    except UnidentifiedImageError as error:
+        if start.startswith((b"\xff\xd8\xff", b"\x89PNG")):
+            raise ValueError("truncated or damaged") from error
+        raise ValueError("not an image") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError("too large to be decoded safely") from error
     # Pillow reports damage as OSError, SyntaxError, EOFError, struct.error and others.
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
@@ -109,53 +111,49 @@ def _inspect(file):
         width, height = image.size
         if width * height > Image.MAX_IMAGE_PIXELS:
             raise ValueError(f"too large to be decoded safely: {width} x {height} pixels")
-        upright = image.getexif().get(_EXIF_ORIENTATION, 1) == 1
-        if image.format == "JPEG" and image.mode in ("L", "RGB") and upright:
-            if _tail(file, 2) == _JPEG_END:
+        if image.format == "JPEG":
+            file.seek(-len(_JPEG_END), os.SEEK_END)
+            if file.read() != _JPEG_END:
+                # Some cameras append data of their own after the end marker.
+                contents = _contents(file)
+                if contents.find(_JPEG_END, contents.rfind(b"\xff\xda")) < 0:
+                    raise ValueError("truncated")
+            elif image.mode in ("L", "RGB") and _orientation(image) == 1:
                 return height, width, JPEG
-            # Some cameras append data of their own after the end marker.
-            file.seek(0)
-            contents = file.read()
-            if contents.find(_JPEG_END, contents.rfind(b"\xff\xda")) < 0:
+        elif image.format == "PNG":
+            contents = _contents(file)
+            if _PNG_END not in contents:
                 raise ValueError("truncated")
-        elif image.format == "PNG" and _tail(file, len(_PNG_END)) != _PNG_END:
-            raise ValueError("truncated")
-        elif image.format == "PNG" and upright and _png_bit_depth(file) <= 8:
-            image.verify()
-            return height, width, PNG
-        file.seek(0)
+            if contents[_PNG_BIT_DEPTH] <= 8 and not any(m in contents for m in _PNG_ROTATION):
+                image.verify()
+                return height, width, PNG
         return *_read_with_pillow(file).shape[:2], PILLOW
 
 
-def _tail(file, length):
-    end = file.seek(0, os.SEEK_END)
-    file.seek(max(0, end - length))
-    return file.read(length)
+def _contents(file):
+    file.seek(0)
+    return file.read()
 
 
-def _png_bit_depth(file):
-    file.seek(24)
-    return file.read(1)[0]
+def _orientation(image):
+    return image.getexif().get(_ORIENTATION, 1)
 
 
 def _read_with_pillow(file):
     """Reads an open file into a uint8 array of shape `(height, width, 3)`."""
+    file.seek(0)
     with Image.open(file, formats=_FORMATS) as image:
         if image.width * image.height > Image.MAX_IMAGE_PIXELS:
             raise ValueError("too large to be decoded safely")
-        if image.format == "PNG" and _png_bit_depth(file) == 16:
-            # Pillow keeps only the high byte of colour, and clips grey.
-            file.seek(0)
-            deep = tf.io.decode_png(file.read(), channels=3, dtype=tf.uint16).numpy()
-            pixels = Image.fromarray(_eight_bits(deep))
-            pixels.getexif()[_EXIF_ORIENTATION] = image.getexif().get(_EXIF_ORIENTATION, 1)
-            image = pixels
-        file.seek(0)
+        orientation = _orientation(image)
+        if image.format == "PNG" and _contents(file)[_PNG_BIT_DEPTH] == 16:
+            # Pillow would keep only the high byte of colour, and clip grey.
+            deep = tf.io.decode_png(_contents(file), channels=3, dtype="uint16").numpy()
+            image = Image.fromarray(_eight_bits(deep))
+            image.getexif()[_ORIENTATION] = orientation
         image = ImageOps.exif_transpose(image)
         if image.mode in ("I", "F"):
-            raise ValueError(
-                f"32-bit pixels (mode {image.mode!r}) have no defined range; save it with 8 or 16"
-            )
+            raise ValueError(f"32-bit pixels (mode {image.mode!r}) have no defined range")
         if image.mode.startswith("I;16"):
             image = Image.fromarray(_eight_bits(np.asarray(image)))
         elif image.mode in ("P", "PA"):
@@ -169,7 +167,7 @@ def _eight_bits(pixels):
 
 
 def _decode_with_pillow(path):
-    path = os.fsdecode(path)
+    path = os.fsdecode(np.asarray(path).item())  # bytes in a graph, an array eagerly
     try:
         with open(path, "rb") as file:
             return _read_with_pillow(file)
@@ -223,10 +221,7 @@ def decode_image(path, decoder):
         return tf.cond(tf.size(attempt) > 0, lambda: attempt, with_pillow)
 
     branches = (jpeg, png, with_pillow)
-    if isinstance(decoder, int):
-        image = branches[decoder]()
-    else:
-        image = tf.switch_case(decoder, branches)
+    image = branches[decoder]() if isinstance(decoder, int) else tf.switch_case(decoder, branches)
     return tf.ensure_shape(image, (None, None, 3))
 
 

@@ -201,7 +201,7 @@ class ImageIndex:
             seed: Non-negative integer.
 
         Returns:
-            A new `ImageIndex` of `round(fraction * len(index))` images in random order.
+            A new `ImageIndex` of `fraction * len(index)` images, rounded, in random order.
 
         Raises:
             ValueError: If `fraction` is outside (0, 1] or no image would remain.
@@ -255,11 +255,10 @@ class ImageIndex:
             parts = self._split_groups(members, sizes, shuffle)
         for fraction, part in zip(fractions, parts, strict=True):
             if not len(part):
-                unit = "images" if self.groups is None else f"images in {len(set(self.groups))}"
-                unit += "" if self.groups is None else " groups"
+                groups = f" in {len(set(self.groups))} groups" if self.groups is not None else ""
                 raise ValueError(
                     f"`fractions`={fractions.tolist()} leave the part of {fraction:g} empty: "
-                    f"there are only {len(self)} {unit}."
+                    f"there are only {len(self)} images{groups}."
                 )
         return tuple(self._take(shuffle(part)) for part in parts)
 
