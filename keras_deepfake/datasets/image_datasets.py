@@ -50,6 +50,8 @@ def reconstruction_dataset(
 
     Example:
     ```python
+    import os
+
     os.makedirs("unlabelled")
     for i in range(5):
         keras.utils.save_img(f"unlabelled/{i}.png", np.full((8, 8, 3), i), scale=False)
@@ -94,6 +96,8 @@ def classification_dataset(
 
     Example:
     ```python
+    import os
+
     for name in ("fake", "real"):
         os.makedirs(f"faces/{name}")
         for i in range(4):
@@ -229,13 +233,14 @@ def _reader(index, image_size, as_bytes):
     decoders = tf.constant(decoders, "int32")
 
     def read(position):
-        path = paths[position]
-        image = decode_image(path, decoders[position] if only is None else only)
+        path = tf.gather(paths, position)
+        image = decode_image(path, tf.gather(decoders, position) if only is None else only)
         if not as_bytes:
             return resize_image(image, image_size)
-        same = tf.debugging.Assert(
-            tf.reduce_all(tf.shape(image)[:2] == image_size),
-            ["This image file has another size than when it was indexed:", path],
+        # The bare operation: `tf.debugging.Assert` costs a branch for every image.
+        same = tf.raw_ops.Assert(
+            condition=tf.reduce_all(tf.shape(image)[:2] == image_size),
+            data=["This image file has another size than when it was indexed:", path],
         )
         with tf.control_dependencies([same]):
             return tf.ensure_shape(image, (*image_size, 3))

@@ -39,6 +39,8 @@ class ImageIndex:
 
     Example:
     ```python
+    import os
+
     for name in ("fake", "real"):
         os.makedirs(f"faces/{name}")
         for i in range(10):

@@ -96,8 +96,7 @@ def test_mixed_files_give_the_numbers_of_load_image(tmp_path):
         np.testing.assert_array_equal(loaded, [load_image(path, (9, 9)) for path in index.paths])
 
 
-@pytest.mark.parametrize("cache", [None, "memory"])
-@pytest.mark.parametrize("buffer", [3, 12])
+@pytest.mark.parametrize(("buffer", "cache"), [(3, "memory"), (12, None)])
 def test_shuffling_is_a_function_of_seed_and_epoch(index, cache, buffer):
     def make(seed):
         return reconstruction_dataset(
@@ -180,9 +179,8 @@ def test_cache_in_memory(index, size):
     np.testing.assert_array_equal(np.concatenate([x for x, _ in dataset]), first)
 
 
-@pytest.mark.parametrize("size", [SIZE, (5, 5)])
-def test_cache_in_a_folder(index, tmp_path, size):
-    cache = tmp_path / "cache"
+def test_cache_in_a_folder(index, tmp_path):
+    cache, size = tmp_path / "cache", (5, 5)
 
     def make(image_size=size, chosen=index):
         return reconstruction_dataset(chosen, image_size, batch_size=5, cache=cache)
@@ -266,7 +264,12 @@ def test_fit_on_this_backend(index):
     seen = []
     watch = keras.callbacks.LambdaCallback(on_epoch_begin=lambda *_: seen.append(order.epoch))
     history = model.fit(
-        dataset, validation_data=dataset.take(1), epochs=3, verbose=0, callbacks=[watch]
+        dataset,
+        validation_data=dataset.take(1),
+        epochs=3,
+        shuffle=False,
+        verbose=0,
+        callbacks=[watch],
     )
     # One order an epoch, although backends make more iterators, and look at a batch first.
     assert seen == [0, 1, 2]
@@ -286,7 +289,12 @@ def test_resumed_fit_ends_with_the_same_weights(index):
         dataset = classification_dataset(index, SIZE, batch_size=5, shuffle_buffer=12, seed=0)
         follow = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: set_epoch(epoch))
         model.fit(
-            dataset, epochs=epochs, initial_epoch=initial_epoch, verbose=0, callbacks=[follow]
+            dataset,
+            epochs=epochs,
+            initial_epoch=initial_epoch,
+            shuffle=False,  # else Keras warns that it will not shuffle a `tf.data.Dataset`
+            verbose=0,
+            callbacks=[follow],
         )
         return model.get_weights()
 
@@ -294,8 +302,6 @@ def test_resumed_fit_ends_with_the_same_weights(index):
     resumed = fit(4, initial_epoch=2, weights=fit(2))
     for a, b in zip(whole, resumed, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)
-    other = fit(4, initial_epoch=1, weights=fit(2))
-    assert not np.allclose(whole[0], other[0], rtol=1e-6)
 
 
 def test_wrong_arguments(index, tmp_path):
