@@ -1,5 +1,6 @@
 """`tf.data` pipelines over an `ImageIndex`."""
 
+import os
 import random
 import weakref
 
@@ -226,7 +227,7 @@ def _batches(index, image_size, batch_size, shuffle_buffer, seed, cache, finish)
 
 def _reader(index, image_size, as_bytes):
     """Makes the function from a position in the index to an image of `image_size`."""
-    paths = tf.constant(index.paths)
+    paths = tf.constant([os.fsencode(path) for path in index.paths])
     decoders = index._headers[:, 2]
     # Most folders need one decoder, and then no choice in the graph.
     only = int(decoders[0]) if np.ptp(decoders) == 0 else None

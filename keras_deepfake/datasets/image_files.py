@@ -50,16 +50,18 @@ def load_image(path, image_size=None):
     ```
     """
     path = os.fspath(path)
+    if image_size is not None:
+        image_size = check_image_size(image_size)
     try:
         *_, decoder = inspect_image(path)
     except ValueError as error:
         raise ValueError(f"`path`={path!r} cannot be read: {error}.") from error
     # Resizing on a GPU would round differently from the pipelines, which run on the CPU.
     with tf.device("CPU"):
-        image = decode_image(path, decoder)
+        image = decode_image(os.fsencode(path), decoder)
         if image_size is None:
             return scale_image(image).numpy()
-        return resize_image(image, check_image_size(image_size)).numpy()
+        return resize_image(image, image_size).numpy()
 
 
 def check_image_size(image_size):

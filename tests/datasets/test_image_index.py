@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_deepfake.datasets import ImageIndex, image_index
+from keras_deepfake.datasets import ImageIndex, classification_dataset, image_index
 
 
 def fill(folder, count, suffix=".png"):
@@ -83,6 +83,14 @@ def test_kinds_are_the_first_sub_folders(tmp_path):
     assert sorted(zip(shuffled.paths, shuffled.kinds, strict=True)) == sorted(
         zip(index.paths, index.kinds, strict=True)
     )
+
+
+def test_any_file_name(tmp_path):
+    for label in ("fake", "real"):
+        fill(tmp_path / label, 1)
+        (tmp_path / label / "000.png").rename(tmp_path / label / "sm\u00f8rrebr\u00f8d 1.PNG")
+    index = ImageIndex.from_directory(tmp_path)
+    assert len(next(iter(classification_dataset(index, (4, 6))))[0]) == 2
 
 
 def test_unlabelled(faces):
@@ -198,7 +206,7 @@ def test_unreadable_files_and_folders(faces, monkeypatch):
 
 def test_one_file_under_two_labels_is_left_out_whole(faces):
     os.link(faces / "fake" / "000.png", faces / "real" / "000.png")
-    with pytest.warns(UserWarning, match="another label"):
+    with pytest.warns(UserWarning, match="the same file as"):
         index = ImageIndex.from_directory(faces, on_error="skip")
     assert "000.png" not in names(index)
 
@@ -227,7 +235,7 @@ def test_folder_problems(faces):
     (faces / "masked").mkdir()
     (faces / "fake" / "empty.jpg").write_bytes(b"")
     for on_error in ("raise", "skip"):
-        with pytest.raises(ValueError, match="masked: no images in this folder") as caught:
+        with pytest.raises(ValueError, match="masked: empty") as caught:
             ImageIndex.from_directory(faces, ("fake", "masked"), on_error=on_error)
         assert "zero bytes" in str(caught.value)
     (faces / "masked" / "empty.jpg").write_bytes(b"")
@@ -241,6 +249,18 @@ def test_folder_problems(faces):
 def test_bad_class_names(faces, class_names):
     with pytest.raises(ValueError, match="class_names"):
         ImageIndex.from_directory(faces, class_names)
+
+
+def test_class_folders_may_lie_deeper(tmp_path):
+    fill(tmp_path / "train" / "fake" / "gan", 1)
+    fill(tmp_path / "train" / "real", 1)
+    index = ImageIndex.from_directory(tmp_path, class_names=("train/fake", "train/real"))
+    assert index.kinds == ("gan", "train/real")
+
+
+def test_bad_groups(faces):
+    with pytest.raises(ValueError, match="groups"):
+        ImageIndex.from_directory(faces, groups=["a"])
 
 
 def test_bad_on_error(faces):
