@@ -1,0 +1,300 @@
+"""Sheets of images: plain, in pairs, reconstructed, and with a detector's verdicts."""
+
+import keras
+import numpy as np
+from matplotlib.patches import Rectangle
+
+from keras_deepfake.visualization.style import (
+    INK,
+    LABEL_SIZE,
+    TICK_SIZE,
+    class_color,
+    figure_axes,
+)
+
+# Inches of one image of a sheet, with and without a line of text.
+WIDTH, HEIGHT, TEXT = 1.6, 1.6, 0.2
+
+
+def as_images(images, name="images", clip=False):
+    """Return a list of `(height, width, channels)` floats in [0, 1], or say what is wrong.
+
+    `clip=True` accepts any finite float: the output of a ReLU has no upper end.
+    """
+    if len(images) == 0:
+        raise ValueError(f"`{name}` is empty: there is nothing to draw.")
+    return [_as_image(keras.ops.convert_to_numpy(image), name, clip) for image in images]
+
+
+def _as_image(image, name, clip):
+    if image.ndim == 3 and image.shape[0] in (1, 3) and image.shape[-1] not in (1, 3):
+        image = np.moveaxis(image, 0, -1)  # channels first
+    if image.ndim != 3 or image.shape[-1] not in (1, 3):
+        raise ValueError(
+            f"`{name}` must be a batch of shape (images, height, width, channels) with 1 or 3 "
+            f"channels, or a list of such images; one image has shape {image.shape}."
+        )
+    if image.dtype == "uint8":
+        return image / np.float32(255)
+    if not keras.backend.is_float_dtype(str(image.dtype)):
+        raise ValueError(
+            f"`{name}` must be uint8, or float in [0, 1]; got dtype {image.dtype}. Convert "
+            'values from 0 to 255 with `images.astype("uint8")`.'
+        )
+    image = image.astype("float32")
+    low, high = image.min(), image.max()
+    if not np.isfinite(low + high):
+        raise ValueError(f"`{name}` must be finite; an image holds NaN or infinite values.")
+    # Resizing and float16 leave [0, 1] by rounding errors.
+    if not clip and (low < -1e-3 or high > 1 + 1e-3):
+        raise ValueError(
+            f"`{name}` of a float dtype must lie in [0, 1]; got values from {low:g} to "
+            f"{high:g}. Divide values from 0 to 255 by 255, or pass them as uint8."
+        )
+    return image if clip else np.clip(image, 0, 1)
+
+
+def check_length(name, values, images):
+    """Raise unless there is one value an image."""
+    if len(values) != len(images):
+        raise ValueError(
+            f"`{name}` must have one entry for each image; got {len(values)} for "
+            f"{len(images)} images."
+        )
+
+
+def show(ax, image, title=None, **kwargs):
+    """Draw an image or a map with neither ticks nor frame."""
+    if image.ndim == 3:
+        image = np.clip(image, 0, 1)
+        kwargs = {"cmap": "gray", "vmin": 0, "vmax": 1}
+        image = image[..., 0] if image.shape[-1] == 1 else image
+    drawn = ax.imshow(image, **kwargs)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+    if title is not None:
+        ax.set_title(title, fontsize=TICK_SIZE, color=INK, pad=4)
+    return drawn
+
+
+def label_row(ax, text):
+    """Name a row of a sheet at its first image."""
+    ax.set_ylabel(text, fontsize=LABEL_SIZE, color=INK)
+
+
+def color_bar(drawn, axes, label, **kwargs):
+    """Colour scale of the drawn maps, beside all of `axes`."""
+    bar = axes[-1].get_figure().colorbar(drawn, ax=axes, shrink=0.9, aspect=14, pad=0.02, **kwargs)
+    bar.set_label(label, fontsize=LABEL_SIZE, color=INK)
+    bar.ax.tick_params(labelsize=TICK_SIZE, colors=INK, length=0)
+    bar.outline.set_visible(False)
+    return bar
+
+
+def plot_images(images, titles=None, columns=None, axes=None):
+    """Draw a sheet of images.
+
+    Args:
+        images: Array or tensor of shape `(images, height, width, channels)`, or a list of
+            images of different sizes. 1 or 3 channels, uint8 or float in [0, 1].
+        titles: One text for each image, such as its class. By default none.
+        columns: Images in a row of a new figure. By default as fits their number.
+        axes: Matplotlib axes to draw on, one for each image. By default those of a new figure.
+
+    Returns:
+        The Matplotlib figure.
+
+    Raises:
+        ValueError: for images of another shape, dtype or value range, for another number of
+            titles, and for too few `axes`.
+
+    Example:
+    ```python
+    images = np.random.default_rng(0).uniform(size=(6, 32, 32, 3))
+    figure = kd.visualization.plot_images(images, titles=["fake", "real"] * 3)
+    ```
+    """
+    images = as_images(images)
+    titles = [None] * len(images) if titles is None else titles
+    check_length("titles", titles, images)
+    axes = figure_axes(axes, len(images), (WIDTH, HEIGHT + TEXT), columns)
+    for ax, image, title in zip(axes, images, titles, strict=True):
+        show(ax, image, title)
+    return axes[0].get_figure(root=True)
+
+
+def plot_input_target(inputs, targets, axes=None):
+    """Draw the images that a model is given above those that it shall return.
+
+    The check of a reconstruction data set before training: each column shows the same face
+    twice, or its corrupted and its clean version.
+
+    Args:
+        inputs: Array or tensor of shape `(images, height, width, channels)`, or a list of
+            images. 1 or 3 channels, uint8 or float in [0, 1].
+        targets: As many images of the same kind.
+        axes: Matplotlib axes to draw on, two for each image: first a row of inputs, then a row
+            of targets. By default those of a new figure.
+
+    Returns:
+        The Matplotlib figure.
+
+    Raises:
+        ValueError: for images of another shape, dtype or value range, for different numbers of
+            inputs and targets, and for too few `axes`.
+
+    Example:
+    ```python
+    images = np.random.default_rng(0).uniform(size=(4, 32, 32, 3))
+    figure = kd.visualization.plot_input_target(images, images)
+    ```
+    """
+    inputs, targets = as_images(inputs, "inputs"), as_images(targets, "targets")
+    check_length("targets", targets, inputs)
+    count = len(inputs)
+    axes = figure_axes(axes, 2 * count, (WIDTH, HEIGHT), count)
+    for ax, image in zip(axes, inputs + targets, strict=True):
+        show(ax, image)
+    label_row(axes[0], "Input")
+    label_row(axes[count], "Target")
+    return axes[0].get_figure(root=True)
+
+
+def plot_reconstructions(images, reconstructions, axes=None):
+    """Draw images, their reconstructions, and the error of every pixel.
+
+    The error of a pixel is the mean over its channels of the absolute difference, on the 0 to
+    1 scale of the images. One colour scale serves all images; it ends at the 99.5 % quantile of
+    the errors. The title of an error map is the mean squared error of that image, as
+    `ConvAutoencoder.reconstruction_error` gives it.
+
+    Args:
+        images: Array or tensor of shape `(images, height, width, channels)`, or a list of
+            images. 1 or 3 channels, uint8 or float in [0, 1].
+        reconstructions: As many of the same shapes, uint8 or any finite float. What lies
+            outside [0, 1] counts in the error as it is, and is drawn clipped.
+        axes: Matplotlib axes to draw on, three for each image: a row of images, one of
+            reconstructions, one of errors. By default those of a new figure.
+
+    Returns:
+        The Matplotlib figure.
+
+    Raises:
+        ValueError: for images of another shape, dtype or value range, for different numbers or
+            shapes of images and reconstructions, and for too few `axes`.
+
+    Example:
+    ```python
+    autoencoder = kd.models.ConvAutoencoder(image_shape=(32, 32, 3), filters=(8, 4))
+    images = np.random.default_rng(0).uniform(size=(4, 32, 32, 3)).astype("float32")
+    figure = kd.visualization.plot_reconstructions(images, autoencoder(images))
+    ```
+    """
+    images = as_images(images)
+    reconstructions = as_images(reconstructions, "reconstructions", clip=True)
+    check_length("reconstructions", reconstructions, images)
+    for image, reconstruction in zip(images, reconstructions, strict=True):
+        if image.shape != reconstruction.shape:
+            raise ValueError(
+                "`reconstructions` must have the shapes of `images`; got "
+                f"{reconstruction.shape} for {image.shape}."
+            )
+    differences = [x - y for x, y in zip(images, reconstructions, strict=True)]
+    errors = [np.abs(difference).mean(axis=-1) for difference in differences]
+    # A few outliers would leave everything else black.
+    largest = np.quantile(np.concatenate([error.ravel() for error in errors]), 0.995)
+
+    count = len(images)
+    axes = figure_axes(axes, 3 * count, (WIDTH, HEIGHT), count)
+    for ax, image in zip(axes[: 2 * count], images + reconstructions, strict=True):
+        show(ax, image)
+    for ax, error, difference in zip(axes[2 * count :], errors, differences, strict=True):
+        title = f"MSE {np.mean(difference**2):.4f}"
+        drawn = show(ax, error, title, cmap="inferno", vmin=0, vmax=largest or 1)
+    for row, text in enumerate(("Original", "Reconstruction", "Error")):
+        label_row(axes[row * count], text)
+    color_bar(drawn, axes[2 * count :], "Absolute error", extend="max")
+    return axes[0].get_figure(root=True)
+
+
+def plot_predictions(images, probabilities, class_names=("fake", "real"), labels=None, axes=None):
+    """Draw images with a detector's probabilities, and mark the wrong verdicts.
+
+    Under each image a bar is divided in proportion to the probabilities of the classes, and the
+    verdict, which is the most probable class, stands with its probability. A wrong verdict has
+    a cross, the true class, and a dashed frame.
+
+    Args:
+        images: Array or tensor of shape `(images, height, width, channels)`, or a list of
+            images. 1 or 3 channels, uint8 or float in [0, 1].
+        probabilities: Shape `(images, classes)`: what the detector predicts, in [0, 1].
+        class_names: Names of the columns of `probabilities`.
+        labels: True classes: one-hot of shape `(images, classes)`, as the data sets give them,
+            or one integer an image, its place in `class_names`. By default unknown.
+        axes: Matplotlib axes to draw on, one for each image. By default those of a new figure.
+
+    Returns:
+        The Matplotlib figure.
+
+    Raises:
+        ValueError: for images of another shape, dtype or value range; for probabilities or
+            labels that do not fit the images and class names; for too few `axes`.
+
+    Example:
+    ```python
+    images = np.random.default_rng(0).uniform(size=(2, 32, 32, 3))
+    figure = kd.visualization.plot_predictions(
+        images, probabilities=[[0.9, 0.1], [0.6, 0.4]], labels=[[1, 0], [0, 1]]
+    )
+    ```
+    """
+    images = as_images(images)
+    probabilities = keras.ops.convert_to_numpy(probabilities).astype("float64")
+    shape = (len(images), len(class_names))
+    if probabilities.shape != shape:
+        raise ValueError(
+            f"`probabilities` must have shape {shape}, a row for each image and a column for "
+            f"each of {tuple(class_names)}; got {probabilities.shape}."
+        )
+    # Not NaN either.
+    if not np.all((probabilities >= 0) & (probabilities <= 1 + 1e-3)):
+        raise ValueError(
+            f"`probabilities` must lie in [0, 1]; got values from {probabilities.min():g} to "
+            f"{probabilities.max():g}. Turn logits into probabilities by a softmax first."
+        )
+    verdicts = probabilities.argmax(axis=1)
+    truths = verdicts if labels is None else _class_indices(labels, shape)
+
+    axes = figure_axes(axes, len(images), (WIDTH, HEIGHT + 2 * TEXT))
+    for ax, image, row, verdict, truth in zip(
+        axes, images, probabilities, verdicts, truths, strict=True
+    ):
+        show(ax, image)
+        left = 0.0
+        for index, share in enumerate(row / row.sum()):
+            bar = Rectangle((left, -0.09), share, 0.06, color=class_color(class_names, index))
+            bar.set(transform=ax.transAxes, clip_on=False, linewidth=0)
+            ax.add_patch(bar)
+            left += share
+        text = f"{class_names[verdict]} {row[verdict]:.2f}"
+        if verdict != truth:
+            text = f"\N{BALLOT X} {text}\n(is {class_names[truth]})"
+            ax.spines[:].set(visible=True, linestyle=(0, (3, 2)), linewidth=2, color=INK)
+        # The verdict stands at its end of the bar, in its colour: no key is needed.
+        side = {0: "left", len(class_names) - 1: "right"}.get(verdict, "center")
+        ax.set_xlabel(text, loc=side, fontsize=LABEL_SIZE, fontweight="bold", labelpad=12)
+        ax.xaxis.label.set(color=class_color(class_names, verdict), multialignment=side)
+    return axes[0].get_figure(root=True)
+
+
+def _class_indices(labels, shape):
+    labels = keras.ops.convert_to_numpy(labels)
+    if labels.shape == shape and np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all():
+        return labels.argmax(axis=1)
+    if labels.shape == shape[:1] and np.isin(labels, range(shape[1])).all():
+        return labels.astype(int)
+    raise ValueError(
+        f"`labels` must be one-hot of shape {shape}, or {shape[0]} integers from 0 to "
+        f"{shape[1] - 1}; got an array of shape {labels.shape}."
+    )
