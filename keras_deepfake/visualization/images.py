@@ -16,42 +16,48 @@ from keras_deepfake.visualization.style import (
 WIDTH, HEIGHT, TEXT = 1.6, 1.6, 0.2
 
 
-def as_images(images, name="images", clip=False):
-    """Return a list of `(height, width, channels)` floats in [0, 1], or say what is wrong.
+def unit_values(images, name="images", clip=True):
+    """Return uint8 or float images as float32 in [0, 1], or say what is wrong.
 
-    `clip=True` accepts any finite float: the output of a ReLU has no upper end.
+    `clip=False` accepts any finite float and keeps it: a ReLU's output has no upper end.
     """
-    if len(images) == 0:
-        raise ValueError(f"`{name}` is empty: there is nothing to draw.")
-    return [_as_image(keras.ops.convert_to_numpy(image), name, clip) for image in images]
-
-
-def _as_image(image, name, clip):
-    if image.ndim == 3 and image.shape[0] in (1, 3) and image.shape[-1] not in (1, 3):
-        image = np.moveaxis(image, 0, -1)  # channels first
-    if image.ndim != 3 or image.shape[-1] not in (1, 3):
+    images = keras.ops.convert_to_numpy(images)
+    if images.dtype == "uint8":
+        return images / np.float32(255)
+    if not keras.backend.is_float_dtype(str(images.dtype)):
         raise ValueError(
-            f"`{name}` must be a batch of shape (images, height, width, channels) with 1 or 3 "
-            f"channels, or a list of such images; one image has shape {image.shape}."
-        )
-    if image.dtype == "uint8":
-        return image / np.float32(255)
-    if not keras.backend.is_float_dtype(str(image.dtype)):
-        raise ValueError(
-            f"`{name}` must be uint8, or float in [0, 1]; got dtype {image.dtype}. Convert "
+            f"`{name}` must be uint8, or float in [0, 1]; got dtype {images.dtype}. Convert "
             'values from 0 to 255 with `images.astype("uint8")`.'
         )
-    image = image.astype("float32")
-    low, high = image.min(), image.max()
+    images = images.astype("float32")
+    low, high = images.min(), images.max()
     if not np.isfinite(low + high):
-        raise ValueError(f"`{name}` must be finite; an image holds NaN or infinite values.")
+        raise ValueError(f"`{name}` must be finite; got NaN or infinite values.")
     # Resizing and float16 leave [0, 1] by rounding errors.
-    if not clip and (low < -1e-3 or high > 1 + 1e-3):
+    if clip and (low < -1e-3 or high > 1 + 1e-3):
         raise ValueError(
             f"`{name}` of a float dtype must lie in [0, 1]; got values from {low:g} to "
             f"{high:g}. Divide values from 0 to 255 by 255, or pass them as uint8."
         )
-    return image if clip else np.clip(image, 0, 1)
+    return np.clip(images, 0, 1) if clip else images
+
+
+def as_images(images, name="images", clip=True):
+    """Return a list of `(height, width, channels)` floats for drawing, or say what is wrong."""
+    if len(images) == 0:
+        raise ValueError(f"`{name}` is empty: there is nothing to draw.")
+    return [_channels_last(unit_values(image, name, clip), name) for image in images]
+
+
+def _channels_last(image, name):
+    if image.ndim == 3 and image.shape[-1] in (1, 3):
+        return image
+    if image.ndim == 3 and image.shape[0] in (1, 3):
+        return np.moveaxis(image, 0, -1)
+    raise ValueError(
+        f"`{name}` must be a batch of shape (images, height, width, channels) with 1 or 3 "
+        f"channels, or a list of such images; one image has shape {image.shape}."
+    )
 
 
 def check_length(name, values, images):
@@ -192,7 +198,7 @@ def plot_reconstructions(images, reconstructions, axes=None):
     ```
     """
     images = as_images(images)
-    reconstructions = as_images(reconstructions, "reconstructions", clip=True)
+    reconstructions = as_images(reconstructions, "reconstructions", clip=False)
     check_length("reconstructions", reconstructions, images)
     for image, reconstruction in zip(images, reconstructions, strict=True):
         if image.shape != reconstruction.shape:
