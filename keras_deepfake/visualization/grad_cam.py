@@ -151,8 +151,8 @@ def _activations_and_gradients(model, layer, images, class_index):
         with _changed_call(layer, lambda call: lambda *args, **kwargs: activations):
             probabilities = keras.ops.cast(model(images, training=False), "float32")
         # Summed one by one: 1 - p would round to 0 long before the others do.
-        is_other = np.arange(probabilities.shape[1]) != class_index
-        others = keras.ops.sum(probabilities * is_other.astype("float32"), axis=1)
+        is_other = 1 - keras.ops.one_hot(class_index, probabilities.shape[1])
+        others = keras.ops.sum(probabilities * is_other, axis=1)
         return keras.ops.sum(_log(probabilities[:, class_index]) - _log(others))
 
     gradients = _gradient(score, outputs[0])

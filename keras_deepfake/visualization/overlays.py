@@ -5,7 +5,6 @@ import numpy as np
 
 from keras_deepfake.visualization.images import (
     HEIGHT,
-    TEXT,
     WIDTH,
     as_images,
     check_length,
@@ -59,14 +58,16 @@ def plot_overlays(images, maps, titles=None, label="Importance", axes=None):
     largest = np.quantile(np.concatenate([values.ravel() for values in maps]), 0.995)
 
     count = len(images)
-    axes = figure_axes(axes, 2 * count, (WIDTH, HEIGHT + TEXT / 2), count)
+    axes = figure_axes(axes, 2 * count, (WIDTH, HEIGHT), count)
     for ax, image, title in zip(axes[:count], images, titles, strict=True):
         show(ax, image, title)
     for ax, image, values in zip(axes[count:], images, maps, strict=True):
-        # Grey below, so that every colour is the map's.
+        # Grey below, so that every colour is the map's; and opaque only where the map is high,
+        # so that the face stays recognisable.
         show(ax, image.mean(axis=-1, keepdims=True))
-        drawn = show(ax, values, cmap="inferno", vmin=0, vmax=largest or 1, alpha=0.6)
+        share = np.clip(values / (largest or 1), 0, 1)
+        drawn = show(ax, values, cmap="inferno", vmin=0, vmax=largest or 1, alpha=share**0.5)
     label_row(axes[0], "Image")
-    label_row(axes[count], label)
+    label_row(axes[count], "Overlay")
     color_bar(drawn, axes[count:], label, extend="max")
     return axes[0].get_figure(root=True)

@@ -1,0 +1,172 @@
+import keras
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import pyplot
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from keras_deepfake.visualization import (
+    plot_images,
+    plot_input_target,
+    plot_predictions,
+    plot_reconstructions,
+)
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.uniform(size=(4, 8, 6, 3)).astype("float32")
+
+
+def drawn(ax):
+    return np.asarray(ax.images[0].get_array())
+
+
+def test_sheet_shows_the_images_under_their_titles():
+    figure = plot_images(IMAGES, titles=list("abcd"), columns=4)
+    assert [ax.get_title() for ax in figure.axes] == list("abcd")
+    for ax, image in zip(figure.axes, IMAGES, strict=True):
+        np.testing.assert_allclose(drawn(ax), image, rtol=1e-6)
+    rows = {ax.get_subplotspec().rowspan.start for ax in figure.axes}
+    assert rows == {0}
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        keras.ops.convert_to_tensor(IMAGES),
+        list(IMAGES),
+        IMAGES.astype("float64"),
+        np.moveaxis(IMAGES, -1, 1),
+    ],
+    ids=["tensor", "list", "float64", "channels first"],
+)
+def test_images_of_any_kind(same):
+    for ax, image in zip(plot_images(same).axes, IMAGES, strict=True):
+        np.testing.assert_allclose(drawn(ax), image, rtol=1e-6)
+
+
+def test_uint8_images_are_scaled():
+    images = np.array([0, 51, 255, 102], "uint8").reshape(1, 2, 2, 1)
+    ax = plot_images(images).axes[0]
+    np.testing.assert_allclose(drawn(ax), [[0, 0.2], [1, 0.4]], rtol=1e-6)
+    assert ax.images[0].get_clim() == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("images", "reason"),
+    [
+        (IMAGES * 255, r"must lie in \[0, 1\]"),
+        (IMAGES - 0.5, r"must lie in \[0, 1\]"),
+        (IMAGES.astype("int32"), "got dtype int32"),
+        (np.full((1, 4, 4, 3), np.nan), "must be finite"),
+        (IMAGES[0], "one image has shape"),
+        (IMAGES[..., :2], "1 or 3 channels"),
+        (IMAGES[:0], "is empty"),
+    ],
+)
+def test_unfit_images_are_refused(images, reason):
+    with pytest.raises(ValueError, match=reason):
+        plot_images(images)
+
+
+def test_given_axes():
+    figure = Figure()
+    axes = figure.subplots(2, 3)
+    assert plot_images(IMAGES, axes=axes) is figure
+    assert [len(ax.images) for ax in figure.axes] == [1, 1, 1, 1, 0, 0]
+    with pytest.raises(ValueError, match="at least 4 axes"):
+        plot_images(IMAGES, axes=axes[0])
+    with pytest.raises(ValueError, match="`titles` must have one entry"):
+        plot_images(IMAGES, titles=["one"])
+
+
+def test_input_above_target():
+    figure = plot_input_target(IMAGES, 1 - IMAGES)
+    assert figure.axes[0].get_ylabel() == "Input"
+    assert figure.axes[4].get_ylabel() == "Target"
+    np.testing.assert_allclose(drawn(figure.axes[1]), IMAGES[1], rtol=1e-6)
+    np.testing.assert_allclose(drawn(figure.axes[5]), 1 - IMAGES[1], rtol=1e-6)
+    with pytest.raises(ValueError, match="`targets` must have one entry"):
+        plot_input_target(IMAGES, IMAGES[:2])
+
+
+def test_reconstructions_with_errors_on_one_scale():
+    # A ReLU output may exceed 1.
+    reconstructions = IMAGES + np.array([0.1, 0.2, 0.3, 0.4]).reshape(4, 1, 1, 1)
+    figure = plot_reconstructions(IMAGES, reconstructions)
+    originals, drawings, errors = (figure.axes[i : i + 4] for i in (0, 4, 8))
+    assert originals[0].get_ylabel() == "Original"
+    assert drawings[0].get_ylabel() == "Reconstruction"
+    np.testing.assert_allclose(drawn(drawings[3]), np.clip(reconstructions[3], 0, 1), rtol=1e-5)
+    np.testing.assert_allclose(drawn(errors[1]), np.full((8, 6), 0.2), rtol=1e-5)
+    titles = [ax.get_title() for ax in errors]
+    assert titles == ["MSE 0.0100", "MSE 0.0400", "MSE 0.0900", "MSE 0.1600"]
+    limits = {tuple(np.round(ax.images[0].get_clim(), 5)) for ax in errors}
+    assert limits == {(0, 0.4)}
+    (bar,) = figure.axes[12:]
+    assert bar.get_ylabel() == "Absolute error"
+
+
+def test_perfect_reconstructions_are_drawn_too():
+    assert plot_reconstructions(IMAGES, IMAGES).axes[8].get_title() == "MSE 0.0000"
+
+
+def test_reconstructions_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match="must have the shapes of `images`"):
+        plot_reconstructions(IMAGES, IMAGES[:, :4])
+
+
+PROBABILITIES = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.4, 0.6]])
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 1, 0], [[1, 0], [0, 1], [0, 1], [1, 0]]])
+def test_predictions_mark_wrong_verdicts_without_colour(labels):
+    axes = plot_predictions(IMAGES, PROBABILITIES, labels=labels).axes
+    assert [ax.get_xlabel() for ax in axes] == [
+        "fake 0.90",
+        "real 0.80",
+        "✗ fake 0.70\n(is real)",
+        "✗ real 0.60\n(is fake)",
+    ]
+    framed = [ax.spines["left"].get_visible() for ax in axes]
+    assert framed == [False, False, True, True]
+    fake, real = axes[0].patches
+    assert fake.get_width() == pytest.approx(0.9)
+    assert real.get_width() == pytest.approx(0.1)
+
+
+def test_colours_belong_to_the_names():
+    colors = [
+        [
+            to_hex(bar.get_facecolor())
+            for bar in plot_predictions(IMAGES, PROBABILITIES, class_names=names).axes[0].patches
+        ]
+        for names in (("fake", "real"), ("real", "fake"))
+    ]
+    assert colors == [["#d55e00", "#0072b2"], ["#0072b2", "#d55e00"]]
+
+
+def test_predictions_without_labels_are_not_judged():
+    axes = plot_predictions(IMAGES, keras.ops.convert_to_tensor(PROBABILITIES)).axes
+    assert not any("✗" in ax.get_xlabel() for ax in axes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"probabilities": PROBABILITIES[:2]}, r"`probabilities` must have shape \(4, 2\)"),
+        ({"probabilities": 4 * PROBABILITIES - 2}, r"must lie in \[0, 1\]"),
+        ({"probabilities": PROBABILITIES, "labels": [0, 1, 2, 0]}, "`labels` must be one-hot"),
+        ({"probabilities": PROBABILITIES, "labels": [0, 1]}, "`labels` must be one-hot"),
+    ],
+)
+def test_unfit_predictions_are_refused(arguments, reason):
+    with pytest.raises(ValueError, match=reason):
+        plot_predictions(IMAGES, **arguments)
+
+
+def test_global_state_of_matplotlib_is_left_alone():
+    before = dict(matplotlib.rcParams)
+    plot_reconstructions(IMAGES, IMAGES)
+    assert pyplot.get_fignums() == []
+    assert dict(matplotlib.rcParams) == before
