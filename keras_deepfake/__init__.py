@@ -7,14 +7,14 @@ first use.
 
 import importlib
 
-from keras_deepfake import layers, models
+from keras_deepfake import layers, metrics, models
 from keras_deepfake.models import ConvAutoencoder, EncoderClassifier
 
 __version__ = "0.1.0"
 
 _LAZY = ("callbacks", "datasets", "evaluation", "visualization")
 
-__all__ = ["ConvAutoencoder", "EncoderClassifier", "layers", "models", *_LAZY]
+__all__ = ["ConvAutoencoder", "EncoderClassifier", "layers", "metrics", "models", *_LAZY]
 
 
 def __getattr__(name):

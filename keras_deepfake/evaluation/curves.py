@@ -136,8 +136,8 @@ def equal_mass_bins(scores, num_bins):
         raise ValueError(f"`num_bins` must be at least 1; got {num_bins}.")
     _, group, sizes = np.unique(scores, return_inverse=True, return_counts=True)
     ends = np.cumsum(sizes)
-    # Twice the mean rank keeps the arithmetic in integers.
-    bins = (2 * ends - sizes - 1) * num_bins // (2 * len(scores))
+    # Twice the middle of the ranks keeps the arithmetic in integers.
+    bins = (2 * ends - sizes) * num_bins // (2 * len(scores))
     return bins[group]
 
 

@@ -40,12 +40,12 @@ def test_reliability_curve_has_equal_mass_bins():
 
 def test_reliability_curve_never_parts_equal_scores():
     labels = np.array([0, 1, 0, 1, 1, 0, 1, 1])
-    scores = np.array([0.2, 0.2, 0.2, 0.2, 0.2, 0.7, 0.7, 0.9])
+    scores = np.array([0.2, 0.2, 0.2, 0.2, 0.2, 0.6, 0.7, 0.7])
     shuffled = np.random.default_rng(0).permutation(8)
     curve = kd.evaluation.reliability_curve(labels[shuffled], scores[shuffled], num_bins=4)
-    np.testing.assert_allclose(curve[0], [0.2, 0.7, 0.9])
-    np.testing.assert_allclose(curve[1], [0.6, 0.5, 1.0])
-    np.testing.assert_array_equal(curve[2], [5, 2, 1])
+    np.testing.assert_allclose(curve[0], [0.2, 0.6, 0.7])
+    np.testing.assert_allclose(curve[1], [0.6, 0.0, 1.0])
+    np.testing.assert_array_equal(curve[2], [5, 1, 2])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_deepfake as kd
+
+
+def expected_calibration_error(labels, scores, num_bins=15):
+    mean_score, fraction_fake, count = kd.evaluation.reliability_curve(labels, scores, num_bins)
+    return np.sum(np.abs(mean_score - fraction_fake) * count) / len(labels)
+
+
+def detector(seed, size, decimals=16):
+    rng = np.random.default_rng(seed)
+    scores = np.round(rng.beta(0.5, 0.7, size), decimals).astype("float32")
+    return (rng.random(size) < scores**2).astype("float32"), scores
+
+
+def result(metric, labels, scores):
+    for part in range(0, len(labels), 300):
+        metric.update_state(labels[part : part + 300], scores[part : part + 300])
+    return float(ops.convert_to_numpy(metric.result()))
+
+
+@pytest.mark.parametrize("num_bins", [1, 4, 15])
+def test_result_is_exact_when_no_two_scores_share_an_interval(num_bins):
+    labels, scores = detector(1, 900, decimals=2)
+    metric = kd.metrics.ExpectedCalibrationError(num_bins)
+    expected = expected_calibration_error(labels, scores, num_bins)
+    np.testing.assert_allclose(result(metric, labels, scores), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("num_thresholds", [30, 100, 1000])
+def test_error_is_within_the_stated_bound(num_thresholds):
+    labels, scores = detector(2, 3000)
+    metric = kd.metrics.ExpectedCalibrationError(num_thresholds=num_thresholds)
+    edges = np.sin(np.pi / 2 * np.arange(num_thresholds + 2) / (num_thresholds + 1)) ** 2
+    shares = np.histogram(scores, edges)[0] / len(scores)
+    limits = np.quantile(scores, np.arange(1, 15) / 15)
+    parted = np.unique(np.searchsorted(edges, limits, side="right") - 1)
+    error = abs(result(metric, labels, scores) - expected_calibration_error(labels, scores))
+    assert error <= 2 * shares[parted].sum()
+
+
+def test_calibrated_and_overconfident_scores():
+    scores = np.repeat([0.2, 0.8], 50)
+    labels = np.tile([1, 0, 0, 0, 0], 10).tolist() + np.tile([0, 1, 1, 1, 1], 10).tolist()
+    metric = kd.metrics.ExpectedCalibrationError()
+    assert result(metric, np.array(labels), scores) == pytest.approx(0, abs=1e-6)
+    metric.reset_state()
+    confident = np.where(scores > 0.5, 0.95, 0.05)
+    assert result(metric, np.array(labels), confident) == pytest.approx(0.15, abs=1e-6)
