@@ -5,5 +5,16 @@ from keras_deepfake.evaluation.curves import (
     reliability_curve,
     roc_curve,
 )
+from keras_deepfake.evaluation.detection_report import DetectionReport, detection_report
+from keras_deepfake.evaluation.html_page import save_html
+from keras_deepfake.evaluation.report_comparison import ReportComparison
 
-__all__ = ["precision_recall_curve", "reliability_curve", "roc_curve"]
+__all__ = [
+    "DetectionReport",
+    "ReportComparison",
+    "detection_report",
+    "precision_recall_curve",
+    "reliability_curve",
+    "roc_curve",
+    "save_html",
+]

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+# Bins of the expected calibration error and of the reliability diagram.
+NUM_BINS = 15
+
 
 def check_labels_and_scores(labels, scores):
     """Return `labels` as a boolean array and `scores` as float64, or say what is wrong."""
@@ -141,7 +144,7 @@ def equal_mass_bins(scores, num_bins):
     return bins[group]
 
 
-def reliability_curve(labels, scores, num_bins=15):
+def reliability_curve(labels, scores, num_bins=NUM_BINS):
     """Share of fakes against mean score, in bins that hold equally many images.
 
     A calibrated detector's points lie on the diagonal. Scores are ranked and cut into

@@ -1,0 +1,86 @@
+"""Every metric of a report, exact, for many weightings of the same images at once."""
+
+import numpy as np
+
+from keras_deepfake.evaluation.curves import NUM_BINS
+
+
+def _divide(numerator, denominator):
+    """Quotient, NaN where nothing was counted."""
+    return np.divide(
+        numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0
+    )
+
+
+def confusion_counts(labels, scores, weights, threshold):
+    """Fakes called fake, fakes called real, reals called fake, reals called real."""
+    called_fake = scores >= threshold
+    return [
+        weights @ (truth & verdict).astype("float64")
+        for truth in (labels, ~labels)
+        for verdict in (called_fake, ~called_fake)
+    ]
+
+
+def detection_metrics(labels, scores, weights, threshold):
+    """Return a dictionary of arrays, one value for each row of `weights`.
+
+    Args:
+        labels: Booleans, true for a fake, in order of falling score.
+        scores: Probabilities of being fake, falling.
+        weights: Shape `(rows, images)`, how often each image counts in each row.
+        threshold: An image whose score is at least the threshold is called fake.
+    """
+    rows = len(weights)
+    last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
+    true_positives = np.cumsum(weights * labels, axis=1)[:, last]
+    false_positives = np.cumsum(weights * ~labels, axis=1)[:, last]
+    start = np.zeros((rows, 1))
+    tpr = np.hstack([start, _divide(true_positives, true_positives[:, -1:])])
+    fpr = np.hstack([start, _divide(false_positives, false_positives[:, -1:])])
+    tpr_steps, fpr_steps = np.diff(tpr), np.diff(fpr)
+    # A score that no image of the row has adds no recall, whatever its precision.
+    precision = np.nan_to_num(_divide(true_positives, true_positives + false_positives))
+
+    # The linear interpolation of the ROC curve meets the line of equal errors between the last
+    # point below it and the next.
+    excess = fpr + tpr - 1
+    below = np.maximum((excess < 0).sum(axis=1, keepdims=True) - 1, 0)
+    here, there = (np.take_along_axis(excess, below + step, axis=1) for step in (0, 1))
+    eer = np.take_along_axis(fpr, below, axis=1) - np.take_along_axis(fpr_steps, below, axis=1) * (
+        here / (there - here)
+    )
+
+    # Bins as `reliability_curve` cuts them, counted from the highest score.
+    counts = true_positives + false_positives
+    mass = np.diff(counts, prepend=0)
+    total = counts[:, -1:]
+    bins = np.minimum((2 * (total - counts) + mass) * NUM_BINS // (2 * total), NUM_BINS - 1)
+    gaps = np.bincount(
+        (bins + NUM_BINS * np.arange(rows)[:, None]).astype(int).ravel(),
+        (np.diff(true_positives, prepend=0) - scores[last] * mass).ravel(),
+        minlength=NUM_BINS * rows,
+    )
+    total = total[:, 0]
+
+    fake_fake, fake_real, real_fake, real_real = confusion_counts(
+        labels, scores, weights, threshold
+    )
+    recall_fake = _divide(fake_fake, fake_fake + fake_real)
+    recall_real = _divide(real_real, real_fake + real_real)
+    return {
+        "auc": np.sum(fpr_steps * (tpr[:, 1:] + tpr[:, :-1]), axis=1) / 2,
+        "average_precision": np.sum(tpr_steps * precision, axis=1),
+        "eer": eer[:, 0],
+        "tpr_at_fpr_1": np.max(np.where(fpr <= 0.01, tpr, 0), axis=1),
+        "tpr_at_fpr_5": np.max(np.where(fpr <= 0.05, tpr, 0), axis=1),
+        "balanced_accuracy": (recall_fake + recall_real) / 2,
+        "accuracy": (fake_fake + real_real) / total,
+        "precision_fake": _divide(fake_fake, fake_fake + real_fake),
+        "recall_fake": recall_fake,
+        "precision_real": _divide(real_real, real_real + fake_real),
+        "recall_real": recall_real,
+        "brier": weights @ (scores - labels) ** 2 / total,
+        "ece": np.abs(gaps).reshape(rows, NUM_BINS).sum(axis=1) / total,
+        "prevalence": (fake_fake + fake_real) / total,
+    }

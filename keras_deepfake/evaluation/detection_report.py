@@ -1,0 +1,458 @@
+"""A detector's metrics with intervals, overall and per kind of forgery."""
+
+import dataclasses
+import json
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_deepfake.evaluation.bootstrap import percentile_interval, resampled_weights
+from keras_deepfake.evaluation.curves import NUM_BINS, check_labels_and_scores
+from keras_deepfake.evaluation.detection_metrics import confusion_counts, detection_metrics
+from keras_deepfake.evaluation.html_page import format_cell, save_html
+from keras_deepfake.evaluation.report_comparison import ReportComparison
+
+# Title and meaning of every metric, in the order of the tables.
+METRICS = {
+    "auc": ("AUC", "chance that a fake scores above a real; 0.5 is guessing"),
+    "average_precision": (
+        "Average precision",
+        "mean precision over all recalls; guessing gives the prevalence",
+    ),
+    "eer": ("Equal error rate", "share misjudged where it is the same for fakes and reals"),
+    "tpr_at_fpr_1": ("TPR at 1 % FPR", "fakes found while at most 1 % of reals are called fake"),
+    "tpr_at_fpr_5": ("TPR at 5 % FPR", "fakes found while at most 5 % of reals are called fake"),
+    "balanced_accuracy": ("Balanced accuracy", "mean of the recalls of fake and of real"),
+    "accuracy": ("Accuracy", "share of right verdicts; depends on the prevalence"),
+    "precision_fake": ("Precision of fake", "of the images called fake, those that are"),
+    "recall_fake": ("Recall of fake", "of the fakes, those called fake"),
+    "precision_real": ("Precision of real", "of the images called real, those that are"),
+    "recall_real": ("Recall of real", "of the reals, those called real"),
+    "brier": ("Brier score", "mean squared error of the probability; lower is better"),
+    "ece": ("Calibration error", "distance of probabilities from observed shares (ECE)"),
+    "prevalence": ("Prevalence", "share of fakes among these images"),
+}
+# The prevalence is the choice of whoever collected the images. The calibration error cannot be
+# negative, so noise only ever adds to it: resampling adds more, and percentiles do not cover.
+INTERVAL_METRICS = [name for name in METRICS if name not in ("ece", "prevalence")]
+# Resampling fewer groups of a class than this gives intervals that are clearly too narrow.
+FEW_GROUPS = 10
+
+
+class Mistake(NamedTuple):
+    """An image on the wrong side of the threshold, as the model was given it."""
+
+    image: np.ndarray
+    label: int
+    score: float
+    name: str
+
+
+def detection_report(
+    labels, scores, groups=None, kinds=None, threshold=0.5, num_resamples=1000, seed=0
+):
+    """Evaluate scores on labelled images: metrics, intervals, confusion matrix, kinds.
+
+    The intervals are 95 % percentile intervals of a bootstrap over groups: groups are drawn
+    with replacement, each with all its images. Groups that hold only fakes, only reals, and
+    both are drawn separately, as many as there are of each, so that every resample holds both
+    classes. The numbers of fakes and reals of a test set are somebody's choice and not an
+    observation; the intervals take them as given. The prevalence has no interval for this
+    reason, and the expected calibration error has none because the bootstrap does not give a
+    valid one.
+
+    Args:
+        labels: 1-D array, 1 for a fake image and 0 for a real one.
+        scores: 1-D array of the same length, the probability of being fake, in [0, 1].
+        groups: Group of each image, such as the person or the video it shows. Images of one
+            group are not independent: without their groups the intervals are too narrow. By
+            default every image is a group of its own.
+        kinds: Kind of forgery of each image, as text. The kinds of reals are ignored, and a
+            fake whose kind is `None` or `""` counts in the overall figures only.
+        threshold: Float in [0, 1]; an image is called fake when its score is at least this.
+            Choose it on validation images, never on those evaluated here.
+        num_resamples: Integer, number of bootstrap resamples; at least 1000 for figures that
+            are published.
+        seed: Integer seed of the resamples.
+
+    Returns:
+        A `DetectionReport`.
+
+    Raises:
+        ValueError: for empty arrays or arrays of different lengths, labels other than 0 and 1,
+            one class only, scores that are not finite or outside [0, 1], a missing group, and
+            a threshold outside [0, 1].
+
+    Example:
+    ```python
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 200)
+    scores = np.clip(rng.normal(0.3 + 0.4 * labels, 0.2), 0, 1)
+    report = kd.evaluation.detection_report(labels, scores, threshold=0.5)
+    print(report)
+    low, high = report.intervals["auc"]
+    ```
+
+    Reference:
+        [Field and Welsh, 2007](https://doi.org/10.1111/j.1467-9868.2007.00593.x) on
+        bootstrapping groups
+    """
+    labels, scores = check_labels_and_scores(labels, scores)
+    threshold = float(threshold)
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"`threshold` must be a probability, from 0 to 1; got {threshold}.")
+    if num_resamples < 1:
+        raise ValueError(f"`num_resamples` must be at least 1; got {num_resamples}.")
+    group_numbers = _group_numbers(groups, len(labels))
+
+    # Falling scores, which the metrics need; all fakes, and those of each kind among the reals.
+    order = np.argsort(-scores, kind="stable")
+    fakes_of = {"": labels, **_forgeries(kinds, labels)}
+    parts = {kind: order[(fakes | ~labels)[order]] for kind, fakes in fakes_of.items()}
+    measured = {kind: {name: [] for name in METRICS} for kind in parts}
+    ones = np.ones((1, len(labels)))
+    for weights in (ones, *resampled_weights(group_numbers, labels, num_resamples, seed)):
+        for kind, part in parts.items():
+            values = detection_metrics(labels[part], scores[part], weights[:, part], threshold)
+            for name in METRICS:
+                measured[kind][name].append(values[name])
+
+    metrics, intervals, resamples = {}, {}, {}
+    for kind, fakes in fakes_of.items():
+        values = {name: np.concatenate(blocks) for name, blocks in measured[kind].items()}
+        metrics[kind] = {name: float(value[0]) for name, value in values.items()}
+        resamples[kind] = {name: value[1:] for name, value in values.items()}
+        known = min(len(np.unique(group_numbers[images])) for images in (fakes, ~labels)) > 1
+        intervals[kind] = {
+            name: percentile_interval(resamples[kind][name]) if known else (math.nan, math.nan)
+            for name in INTERVAL_METRICS
+        }
+    confusion_matrix = np.reshape(confusion_counts(labels, scores, ones[0], threshold), (2, 2))
+    return DetectionReport(
+        metrics=metrics[""],
+        intervals=intervals[""],
+        confusion_matrix=confusion_matrix.astype(int),
+        by_kind={
+            kind: {"n": int(fakes.sum()), **metrics[kind], "intervals": intervals[kind]}
+            for kind, fakes in fakes_of.items()
+            if kind
+        },
+        threshold=threshold,
+        threshold_source="stated by the caller",
+        num_images=len(labels),
+        num_groups=int(group_numbers.max()) + 1,
+        num_resamples=num_resamples,
+        seed=seed,
+        notes=_notes(labels, group_numbers, groups is None, intervals[""]["auc"]),
+        labels=labels.astype(int),
+        scores=scores,
+        group_numbers=group_numbers,
+        resamples=resamples[""],
+    )
+
+
+def _entries(name, values, count):
+    values = list(values)
+    if len(values) != count:
+        raise ValueError(
+            f"`{name}` must have one entry for each image; got {len(values)} for {count} images."
+        )
+    return values
+
+
+def _group_numbers(groups, count):
+    if groups is None:
+        return np.arange(count)
+    groups = _entries("groups", groups, count)
+    missing = [place for place, group in enumerate(groups) if group is None or group != group]
+    if missing:
+        raise ValueError(
+            f"`groups` must name the group of every image; {len(missing)} are missing, the "
+            f"first at position {missing[0]}."
+        )
+    numbers = {}
+    return np.array([numbers.setdefault(group, len(numbers)) for group in groups])
+
+
+def _forgeries(kinds, labels):
+    """Which images are fakes of each kind."""
+    if kinds is None:
+        return {}
+    kinds = _entries("kinds", kinds, len(labels))
+    kinds = np.array(["" if kind is None else str(kind) for kind in kinds])
+    return {str(kind): labels & (kinds == kind) for kind in np.unique(kinds[labels]) if kind}
+
+
+def _notes(labels, group_numbers, ungrouped, auc_interval):
+    notes = []
+    if ungrouped:
+        notes.append(
+            "No groups were given, so the intervals take all images as independent. They are "
+            "too narrow if several images show one person or come from one video."
+        )
+    unit = "image" if ungrouped else "group"
+    for name, images in (("fakes", labels), ("reals", ~labels)):
+        count = len(np.unique(group_numbers[images]))
+        if count == 1:
+            notes.append(f"All {name} are one {unit}: no interval can be given.")
+        elif count < FEW_GROUPS:
+            notes.append(f"The {name} are only {count} {unit}s: the intervals are too narrow.")
+    num_reals = np.sum(~labels)
+    if num_reals < 100:
+        notes.append(
+            f"Of {num_reals} reals, at most 1 % called fake means none: the TPR at 1 % FPR hangs "
+            "on the highest scored real."
+        )
+    if auc_interval[1] < 0.5:
+        notes.append(
+            "Reals score above fakes. Is the score the probability of being fake, and are the "
+            "labels 1 for fake?"
+        )
+    return tuple(notes)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DetectionReport:
+    """What `detection_report` and `evaluate_detector` return.
+
+    `print(report)` shows it as text, `save` writes a page, `to_json` gives the figures.
+
+    Args:
+        metrics: Dictionary of floats: `auc`, `average_precision`, `eer`, `tpr_at_fpr_1`,
+            `tpr_at_fpr_5`, `balanced_accuracy`, `accuracy`, `precision_fake`, `recall_fake`,
+            `precision_real`, `recall_real`, `brier`, `ece`, `prevalence`. The true-positive
+            rates are those of the best threshold with a false-positive rate of at most 1 % and
+            5 %, without interpolation; the equal error rate is that of the linearly
+            interpolated ROC curve; `ece` has 15 equal-mass bins. A precision is NaN when no
+            image is called so.
+        intervals: Dictionary of `(low, high)`, 95 %, for all metrics but `ece` and
+            `prevalence`; NaN when a class has a single group. Resamples in which a metric is
+            not defined are left out of its interval.
+        confusion_matrix: 2×2 array of numbers of images: rows are the truth, columns the
+            verdict, both in the order fake, real.
+        by_kind: Dictionary from each kind of forgery to a dictionary of the metrics of its
+            fakes among all reals, the number `n` of these fakes, and the `intervals`.
+        threshold: Float; an image is called fake when its score is at least this.
+        threshold_source: Text that says where the threshold comes from.
+        num_images: Number of images.
+        num_groups: Number of groups; without groups, of images.
+        num_resamples: Number of bootstrap resamples.
+        seed: Seed of the resamples.
+        notes: Tuple of texts, what a reader of the figures should know.
+        labels: Array, 1 for fake and 0 for real, as evaluated.
+        scores: Array of the probabilities of being fake, as evaluated.
+        group_numbers: Array, the number of the group of each image.
+        resamples: Dictionary from each metric to its values in the resamples.
+        mistakes: Tuple of the most confident mistakes, where the images were at hand.
+
+    Example:
+    ```python
+    report = kd.evaluation.detection_report([1, 1, 0, 0], [0.9, 0.4, 0.6, 0.1])
+    report.metrics["auc"]  # 0.75
+    report.confusion_matrix  # [[1, 1], [1, 1]]
+    ```
+    """
+
+    metrics: dict
+    intervals: dict
+    confusion_matrix: np.ndarray
+    by_kind: dict
+    threshold: float
+    threshold_source: str
+    num_images: int
+    num_groups: int
+    num_resamples: int
+    seed: int
+    notes: tuple
+    labels: np.ndarray = dataclasses.field(repr=False)
+    scores: np.ndarray = dataclasses.field(repr=False)
+    group_numbers: np.ndarray = dataclasses.field(repr=False)
+    resamples: dict = dataclasses.field(repr=False)
+    mistakes: tuple = dataclasses.field(repr=False, default=())
+
+    def compare(self, other):
+        """Compare two detectors on the same images, resample by resample.
+
+        Args:
+            other: The `DetectionReport` of another detector on the same images in the same
+                order, with the same groups, seed and number of resamples.
+
+        Returns:
+            A `ReportComparison`: for each metric the value of this report less that of the
+            other, with its interval.
+
+        Raises:
+            ValueError: when the reports are not on the same images, groups and resamples.
+        """
+        for name, mine, theirs in (
+            ("labels", self.labels, other.labels),
+            ("groups", self.group_numbers, other.group_numbers),
+        ):
+            if not np.array_equal(mine, theirs):
+                raise ValueError(
+                    "`other` must be a report on the same images in the same order and groups; "
+                    f"its {name} differ ({len(mine)} images here, {len(theirs)} there)."
+                )
+        for name in ("seed", "num_resamples"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                raise ValueError(
+                    f"`other` must be a report with the same `{name}`, so that both hold the "
+                    f"same resamples; got {theirs}, and {mine} here."
+                )
+        differences, intervals, p_values = {}, {}, {}
+        for name in INTERVAL_METRICS:
+            differences[name] = self.metrics[name] - other.metrics[name]
+            if math.isnan(self.intervals[name][0]):
+                intervals[name], p_values[name] = (math.nan, math.nan), math.nan
+                continue
+            resampled = self.resamples[name] - other.resamples[name]
+            intervals[name] = percentile_interval(resampled)
+            tail = min(np.sum(resampled <= 0), np.sum(resampled >= 0))
+            p_values[name] = float(min(1, 2 * (tail + 1) / (len(resampled) + 1)))
+        return ReportComparison(differences, intervals, p_values)
+
+    def to_json(self):
+        """Return the figures, without the images, as strict JSON; NaN becomes `null`."""
+        names = (
+            "metrics",
+            "intervals",
+            "by_kind",
+            "threshold",
+            "threshold_source",
+            "num_images",
+            "num_groups",
+            "num_resamples",
+            "seed",
+            "notes",
+        )
+        figures = {name: _without_nan(getattr(self, name)) for name in names}
+        figures["confusion_matrix"] = self.confusion_matrix.tolist()
+        return json.dumps(figures, indent=2, allow_nan=False)
+
+    def save(self, path, sections=()):
+        """Write the report as one self-contained HTML page.
+
+        Args:
+            path: Path of the file to write, such as `"report.html"`.
+            sections: More sections for the end of the page, as `save_html` takes them: each
+                a heading and any number of texts, Matplotlib figures and tables.
+
+        Example:
+        ```python
+        report = kd.evaluation.detection_report([1, 1, 0, 0], [0.9, 0.4, 0.6, 0.1])
+        report.save("report.html", sections=[("Training", "10 epochs on synthetic faces.")])
+        ```
+        """
+        save_html(path, "Detection report", [*self._sections(), *sections])
+
+    def _sections(self):
+        from keras_deepfake import visualization as draw
+
+        labels, scores = self.labels, self.scores
+        tiles = ("auc", "eer", "balanced_accuracy", "recall_fake", "recall_real")
+        yield (
+            "",
+            self._summary(),
+            {METRICS[name][0]: self.metrics[name] for name in tiles},
+            *self.notes,
+        )
+        yield (
+            "Metrics",
+            [("Metric", "Value", "95 % interval", "Meaning")]
+            + [
+                (title, self.metrics[name], self.intervals.get(name, ""), meaning)
+                for name, (title, meaning) in METRICS.items()
+            ],
+            f"Accuracies, precisions and recalls are those at the threshold {self.threshold:g}. "
+            f"Intervals: {self.num_resamples} bootstrap resamples by group, seed {self.seed}.",
+        )
+        yield (
+            "Verdicts",
+            draw.plot_confusion_matrix(self.confusion_matrix),
+            "Numbers of images: the truth in rows, the verdict in columns.",
+            draw.plot_score_histogram(labels, scores, threshold=self.threshold),
+            "Probability of being fake. Images to the right of the threshold are called fake.",
+        )
+        yield (
+            "Curves",
+            draw.plot_roc(labels, scores),
+            "Fakes found against reals called fake, at every threshold.",
+            draw.plot_precision_recall(labels, scores),
+            "What a verdict of fake is worth, against the share of fakes found. Depends on the "
+            "prevalence.",
+            draw.plot_reliability(labels, scores, num_bins=NUM_BINS),
+            "Share of fakes among images of like probability. On the diagonal, probabilities "
+            "can be taken at their word.",
+        )
+        if self.by_kind:
+            yield ("Kinds of forgery", self._kind_table(), "Fakes of each kind among all reals.")
+        for label, heading in ((0, "Reals called fake"), (1, "Fakes called real")):
+            mistakes = [mistake for mistake in self.mistakes if mistake.label == label]
+            if mistakes:
+                titles = [f"P(fake) {mistake.score:.2f}" for mistake in mistakes]
+                yield (
+                    heading,
+                    draw.plot_images([mistake.image for mistake in mistakes], titles=titles),
+                    "The most confident of these mistakes, as the model was given them.",
+                    [("Image", "P(fake)"), *((m.name, m.score) for m in mistakes)],
+                )
+
+    def _summary(self):
+        fakes = int(self.labels.sum())
+        groups = "" if self.num_groups == self.num_images else f", in {self.num_groups} groups"
+        return (
+            f"{self.num_images} images, {fakes} fake and {self.num_images - fakes} real{groups}. "
+            f"An image is called fake when its probability is at least {self.threshold:g} "
+            f"({self.threshold_source})."
+        )
+
+    def _kind_table(self):
+        rows = [("Kind", "Fakes", "AUC", "95 % interval", "Recall", "95 % interval")]
+        for kind, figures in self.by_kind.items():
+            intervals = figures["intervals"]
+            rows.append(
+                (
+                    kind,
+                    figures["n"],
+                    figures["auc"],
+                    intervals["auc"],
+                    figures["recall_fake"],
+                    intervals["recall_fake"],
+                )
+            )
+        return rows
+
+    def __str__(self):
+        lines = ["Detection report", self._summary(), ""]
+        rows = [("", "value", "95 % interval")]
+        for name, (title, _) in METRICS.items():
+            rows.append((title, self.metrics[name], self.intervals.get(name, "")))
+        lines += _aligned(rows)
+        (hits, misses), (false_alarms, passes) = self.confusion_matrix.tolist()
+        rows = [("", "called fake", "called real"), ("fake", hits, misses)]
+        lines += ["", *_aligned([*rows, ("real", false_alarms, passes)])]
+        if self.by_kind:
+            lines += ["", *_aligned(self._kind_table())]
+        if self.notes:
+            lines += ["", *(f"Note: {note}" for note in self.notes)]
+        return "\n".join(lines)
+
+
+def _aligned(rows):
+    cells = [[format_cell(cell) for cell in row] for row in rows]
+    first, *others = (max(len(text) for text in column) for column in zip(*cells, strict=True))
+    return [
+        f"{row[0]:<{first}}"
+        + "".join(f"  {text:>{width}}" for text, width in zip(row[1:], others, strict=True))
+        for row in cells
+    ]
+
+
+def _without_nan(value):
+    if isinstance(value, dict):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, tuple):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
