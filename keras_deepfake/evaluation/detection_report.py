@@ -144,7 +144,7 @@ def detection_report(
         num_groups=int(group_numbers.max()) + 1,
         num_resamples=num_resamples,
         seed=seed,
-        notes=_notes(labels, group_numbers, groups is None, intervals[""]["auc"]),
+        notes=_notes(labels, group_numbers, groups is None, intervals[""]),
         labels=labels.astype(int),
         scores=scores,
         group_numbers=group_numbers,
@@ -184,7 +184,7 @@ def _forgeries(kinds, labels):
     return {str(kind): labels & (kinds == kind) for kind in np.unique(kinds[labels]) if kind}
 
 
-def _notes(labels, group_numbers, ungrouped, auc_interval):
+def _notes(labels, group_numbers, ungrouped, intervals):
     notes = []
     if ungrouped:
         notes.append(
@@ -204,7 +204,12 @@ def _notes(labels, group_numbers, ungrouped, auc_interval):
             f"Of {num_reals} reals, at most 1 % called fake means none: the TPR at 1 % FPR hangs "
             "on the highest scored real."
         )
-    if auc_interval[1] < 0.5:
+    if any(low == high for low, high in intervals.values()):
+        notes.append(
+            "An interval of no width means that the metric was the same in every resample, as "
+            "when no image was misjudged; it does not mean that the metric is known exactly."
+        )
+    if intervals["auc"][1] < 0.5:
         notes.append(
             "Reals score above fakes. Is the score the probability of being fake, and are the "
             "labels 1 for fake?"

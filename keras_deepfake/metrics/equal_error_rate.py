@@ -17,7 +17,7 @@ class EqualErrorRate(ScoreHistogram):
     The curve is taken at `num_thresholds` thresholds, which lie closer towards 0 and 1. The
     error that this adds is at most the share of the reals, and at most the share of the fakes,
     that score between the two thresholds on either side of the result. The exact rate of a
-    whole test set is in `keras_deepfake.evaluation.detection_report`.
+    whole test set is in `kd.evaluation.detection_report`.
 
     Predictions must be probabilities: values outside [0, 1] make the result NaN, and so does
     having seen one class only.
@@ -41,7 +41,7 @@ class EqualErrorRate(ScoreHistogram):
 
     Example:
     ```python
-    metric = keras_deepfake.metrics.EqualErrorRate()
+    metric = kd.metrics.EqualErrorRate()
     metric.update_state([[1, 0], [1, 0], [0, 1], [0, 1]],
                         [[0.9, 0.1], [0.4, 0.6], [0.6, 0.4], [0.1, 0.9]])
     metric.result()  # 0.5

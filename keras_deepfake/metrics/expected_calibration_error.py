@@ -17,7 +17,7 @@ class ExpectedCalibrationError(ScoreHistogram):
     Bins are cut at `num_thresholds` fixed thresholds, which lie closer towards 0 and 1; sums
     within a bin are exact. The error that this adds is at most twice the share of images
     between those neighbouring thresholds that a bin's true limit parts. The exact figure of a
-    whole test set is in `keras_deepfake.evaluation.detection_report`.
+    whole test set is in `kd.evaluation.detection_report`.
 
     Predictions must be probabilities: values outside [0, 1] make the result NaN.
 
@@ -41,7 +41,7 @@ class ExpectedCalibrationError(ScoreHistogram):
 
     Example:
     ```python
-    metric = keras_deepfake.metrics.ExpectedCalibrationError(num_bins=2)
+    metric = kd.metrics.ExpectedCalibrationError(num_bins=2)
     metric.update_state([1, 1, 0, 0], [0.9, 0.7, 0.3, 0.1])
     metric.result()  # 0.2
     ```

@@ -1,6 +1,7 @@
-"""Models: the autoencoder and the classifier built on its encoder."""
+"""Models: the autoencoder, the classifier built on its encoder, and its calibrated form."""
 
+from keras_deepfake.models.calibrated_classifier import CalibratedClassifier
 from keras_deepfake.models.conv_autoencoder import ConvAutoencoder
 from keras_deepfake.models.encoder_classifier import EncoderClassifier
 
-__all__ = ["ConvAutoencoder", "EncoderClassifier"]
+__all__ = ["CalibratedClassifier", "ConvAutoencoder", "EncoderClassifier"]

@@ -52,6 +52,10 @@ def classifier(dtype=None, **arguments):
     return kd.models.EncoderClassifier.from_autoencoder(autoencoder(dtype), **arguments)
 
 
+def calibrated(dtype=None, **arguments):
+    return kd.models.CalibratedClassifier(classifier(dtype, pooling="avg"), **arguments)
+
+
 def model_case(component, make_with, label="default", *, options=None, **arguments):
     def make(dtype=None):
         return make_with(dtype, **arguments)
@@ -61,6 +65,7 @@ def model_case(component, make_with, label="default", *, options=None, **argumen
 
 WITHOUT_WEIGHTS = {"trains": False}
 HEAD = {"float32_layers": ("head",)}
+CALIBRATED = {"float32_layers": ("head", "temperature_scaling")}
 
 CASES = [
     layer_case(kd.layers.ConvBlock, (8, 8, 3), filters=4),
@@ -83,6 +88,15 @@ CASES = [
         options=WITHOUT_WEIGHTS,
     ),
     layer_case(kd.layers.SaltAndPepperNoise, (8, 8, 3), rate=0.3, options=WITHOUT_WEIGHTS),
+    layer_case(kd.layers.TemperatureScaling, (2,), temperature=1.7, options=WITHOUT_WEIGHTS),
+    layer_case(
+        kd.layers.TemperatureScaling,
+        (1,),
+        "sigmoid",
+        temperature=0.6,
+        activation="sigmoid",
+        options=WITHOUT_WEIGHTS,
+    ),
     model_case(kd.models.ConvAutoencoder, autoencoder),
     model_case(
         kd.models.ConvAutoencoder,
@@ -108,5 +122,14 @@ CASES = [
         class_names=("real", "swap", "fake"),
         trainable_encoder=False,
         options=HEAD,
+    ),
+    model_case(
+        kd.models.CalibratedClassifier,
+        calibrated,
+        temperature=1.7,
+        threshold=0.3,
+        false_positive_rate=0.05,
+        validation_digests=("0a1b2c",),
+        options=CALIBRATED,
     ),
 ]

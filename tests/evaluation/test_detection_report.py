@@ -1,0 +1,234 @@
+import json
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+import keras_deepfake as kd
+
+detection_report = kd.evaluation.detection_report
+
+
+def arrays(seed, size=300, decimals=16):
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(size) < size // 3).astype(int)
+    return labels, np.round(1 / (1 + np.exp(-rng.normal(labels - 0.5))), decimals)
+
+
+def equal_error_rate(labels, scores):
+    """Equal error rate by bisection along the interpolated ROC curve."""
+    fpr, tpr, _ = metrics.roc_curve(labels, scores, drop_intermediate=False)
+    low, high = 0.0, 2.0  # the sum of both rates rises along the curve
+    for _ in range(100):
+        middle = (low + high) / 2
+        rates = np.interp(middle, fpr + tpr, fpr) + np.interp(middle, fpr + tpr, tpr)
+        low, high = (middle, high) if rates < 1 else (low, middle)
+    return np.interp(low, fpr + tpr, fpr)
+
+
+@pytest.mark.parametrize("decimals", [16, 2, 1, 0])
+@pytest.mark.parametrize("threshold", [0.5, 0.3])
+def test_metrics_are_those_of_scikit_learn(decimals, threshold):
+    labels, scores = arrays(decimals, decimals=decimals)
+    verdicts = (scores >= threshold).astype(int)
+    fpr, tpr, _ = metrics.roc_curve(labels, scores, drop_intermediate=False)
+    mean_score, fraction_fake, count = kd.evaluation.reliability_curve(labels, scores)
+    expected = {
+        "auc": metrics.roc_auc_score(labels, scores),
+        "average_precision": metrics.average_precision_score(labels, scores),
+        "eer": equal_error_rate(labels, scores),
+        "tpr_at_fpr_1": tpr[fpr <= 0.01].max(),
+        "tpr_at_fpr_5": tpr[fpr <= 0.05].max(),
+        "balanced_accuracy": metrics.balanced_accuracy_score(labels, verdicts),
+        "accuracy": metrics.accuracy_score(labels, verdicts),
+        "precision_fake": metrics.precision_score(labels, verdicts),
+        "recall_fake": metrics.recall_score(labels, verdicts),
+        "precision_real": metrics.precision_score(labels, verdicts, pos_label=0),
+        "recall_real": metrics.recall_score(labels, verdicts, pos_label=0),
+        "brier": metrics.brier_score_loss(labels, scores),
+        "ece": np.sum(np.abs(mean_score - fraction_fake) * count) / len(labels),
+        "prevalence": np.mean(labels),
+    }
+    report = detection_report(labels, scores, threshold=threshold, num_resamples=5)
+    assert list(report.metrics) == list(expected)
+    for name, value in expected.items():
+        assert report.metrics[name] == pytest.approx(value, abs=1e-9), name
+    np.testing.assert_array_equal(
+        report.confusion_matrix, metrics.confusion_matrix(labels, verdicts, labels=[1, 0])
+    )
+
+
+def test_resamples_are_reports_on_the_drawn_images():
+    """The weighted computation equals repeating the images."""
+    labels, scores = arrays(7, size=60, decimals=1)
+    weights = np.random.default_rng(0).integers(0, 4, (3, 60))
+    order = np.argsort(-scores)
+    values = kd.evaluation.detection_metrics.detection_metrics(
+        labels[order] == 1, scores[order], weights[:, order].astype(float), 0.5
+    )
+    for row, weight in enumerate(weights):
+        repeated = detection_report(
+            np.repeat(labels, weight), np.repeat(scores, weight), num_resamples=1
+        )
+        for name, value in repeated.metrics.items():
+            assert values[name][row] == pytest.approx(value, abs=1e-9), name
+
+
+def test_counts_and_kinds():
+    labels, scores = arrays(8, decimals=2)
+    rng = np.random.default_rng(8)
+    kinds = np.where(labels == 1, rng.choice(["swap", "gan", ""], 300), "camera").astype(object)
+    kinds[np.flatnonzero(labels)[0]] = None
+    groups = [f"person {i}" for i in rng.integers(0, 40, 300)]
+    report = detection_report(labels, scores, groups=groups, kinds=kinds, num_resamples=50)
+    assert (report.num_images, report.num_groups) == (300, len(set(groups)))
+    assert list(report.by_kind) == ["gan", "swap"]
+    for kind, figures in report.by_kind.items():
+        part = (labels == 0) | (kinds == kind)
+        assert figures["n"] == np.sum(kinds == kind)
+        expected = metrics.roc_auc_score(labels[part], scores[part])
+        assert figures["auc"] == pytest.approx(expected, abs=1e-9)
+        assert figures["recall_fake"] == pytest.approx(np.mean(scores[kinds == kind] >= 0.5))
+        low, high = figures["intervals"]["auc"]
+        assert low < figures["auc"] < high
+
+
+def auc_intervals(seed, groups, same_person):
+    """Repeated draws of 30 people of 6 images; the true AUC is 0.802."""
+    rng = np.random.default_rng(seed)
+    covered = 0
+    for _ in range(100):
+        person = np.repeat(np.arange(30), 6)
+        labels = person % 2
+        noise = same_person * rng.normal(size=30)[person]
+        noise = noise + np.sqrt(1 - same_person**2) * rng.normal(size=180)
+        scores = 1 / (1 + np.exp(-1.2 * labels - noise))
+        report = detection_report(
+            labels, scores, groups=person if groups else None, num_resamples=150
+        )
+        low, high = report.intervals["auc"]
+        covered += low <= 0.80193 <= high
+    return covered / 100
+
+
+def test_intervals_cover():
+    assert 0.90 <= auc_intervals(1, groups=False, same_person=0.0) <= 1
+    assert 0.89 <= auc_intervals(2, groups=True, same_person=0.7) <= 1
+    # What ignoring the groups costs.
+    assert auc_intervals(2, groups=False, same_person=0.7) < 0.85
+
+
+def test_no_resample_lacks_a_class():
+    labels = np.array([1] + [0] * 30)
+    scores = np.linspace(1, 0, 31)
+    report = detection_report(labels, scores, num_resamples=500)
+    assert np.isfinite(report.resamples["auc"]).all()
+    assert np.isnan(report.intervals["auc"]).all()
+    assert any("All fakes are one image" in note for note in report.notes)
+    groups = ["a"] * 15 + ["b"] * 16
+    report = detection_report(labels, scores, groups=groups, num_resamples=500)
+    assert np.isfinite(report.resamples["auc"]).all()
+
+
+def test_seed_decides_the_resamples():
+    labels, scores = arrays(9)
+    first, second, third = (
+        detection_report(labels, scores, num_resamples=50, seed=seed) for seed in (3, 3, 4)
+    )
+    assert first.intervals == second.intervals
+    assert first.intervals != third.intervals
+
+
+def test_compare_is_paired():
+    labels, scores = arrays(10)
+    slightly_worse = np.where((labels == 1) & (scores > 0.5), scores * 0.97, scores)
+    better = detection_report(labels, scores, num_resamples=300)
+    worse = detection_report(labels, slightly_worse, num_resamples=300)
+    comparison = better.compare(worse)
+    low, high = comparison.intervals["auc"]
+    assert comparison.differences["auc"] == better.metrics["auc"] - worse.metrics["auc"]
+    assert 0 < low <= comparison.differences["auc"] <= high
+    assert comparison.p_values["auc"] < 0.05
+    # The difference is known far better than either value.
+    assert high - low < 0.2 * np.subtract(*reversed(better.intervals["auc"]))
+    same = better.compare(better)
+    assert same.intervals["auc"] == (0, 0)
+    assert same.p_values["auc"] == 1
+    assert "auc" in str(comparison)
+
+
+def test_compare_refuses_other_images_groups_and_resamples():
+    labels, scores = arrays(11)
+    report = detection_report(labels, scores, num_resamples=20)
+    for other, message in (
+        (detection_report(labels[::-1], scores, num_resamples=20), "labels differ"),
+        (detection_report(labels[1:], scores[1:], num_resamples=20), "299 there"),
+        (detection_report(labels, scores, np.arange(300) // 3, num_resamples=20), "groups differ"),
+        (detection_report(labels, scores, num_resamples=20, seed=1), "same `seed`"),
+        (detection_report(labels, scores, num_resamples=30), "same `num_resamples`"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            report.compare(other)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"labels": [1, 1, 1]}, "all 3 images are fake"),
+        ({"labels": [0, 1, 2]}, "got 2 at position 2"),
+        ({"scores": [0.1, np.nan, 0.2]}, "finite"),
+        ({"scores": [0.1, 0.2]}, "3 labels and 2 scores"),
+        ({"scores": [0.1, -4.0, 0.2]}, "probabilities"),
+        ({"groups": ["a", "b"]}, "`groups` must have one entry for each image; got 2 for 3"),
+        ({"groups": ["a", None, "b"]}, "`groups` must name the group of every image; 1 are"),
+        ({"kinds": ["a"]}, "`kinds` must have one entry for each image; got 1 for 3"),
+        ({"threshold": 1.5}, "`threshold` must be a probability"),
+        ({"threshold": float("nan")}, "`threshold` must be a probability"),
+        ({"num_resamples": 0}, "`num_resamples` must be at least 1; got 0"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        detection_report(**{"labels": [0, 1, 1], "scores": [0.1, 0.7, 0.3], **arguments})
+
+
+def test_undefined_precision_is_nan_and_json_is_strict():
+    report = detection_report([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4], num_resamples=20, threshold=0.9)
+    assert np.isnan(report.metrics["precision_fake"])
+    assert np.isnan(report.intervals["precision_fake"]).all()
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    figures = json.loads(report.to_json(), parse_constant=refuse)
+    assert figures["metrics"]["precision_fake"] is None
+    assert figures["metrics"]["auc"] == 1
+    assert figures["confusion_matrix"] == [[0, 2], [0, 2]]
+
+
+def test_notes_warn_of_what_the_figures_hide():
+    labels, scores = arrays(12, size=90)
+    text = " ".join(detection_report(labels, scores, num_resamples=50).notes)
+    assert "No groups were given" in text
+    assert "Of 60 reals" in text
+    text = " ".join(detection_report(labels, 1 - scores, num_resamples=50).notes)
+    assert "Reals score above fakes" in text
+    groups = np.arange(90) % 4
+    text = " ".join(detection_report(labels, scores, groups=groups, num_resamples=50).notes)
+    assert "The fakes are only 4 groups" in text
+    perfect = detection_report(labels, labels * 0.5 + 0.25, num_resamples=50)
+    assert any("no width" in note for note in perfect.notes)
+
+
+def test_print_shows_figures_in_a_table():
+    labels, scores = arrays(13)
+    report = detection_report(
+        labels, scores, kinds=np.where(labels, "swap", ""), threshold=0.25, num_resamples=50
+    )
+    text = str(report)
+    low, high = report.intervals["auc"]
+    assert f"{report.metrics['auc']:.3f}  {low:.3f} to {high:.3f}" in text
+    assert "300 images, 100 fake and 200 real" in text
+    assert "0.25 (stated by the caller)" in text
+    assert "swap" in text
+    assert "array" not in repr(report.metrics)
