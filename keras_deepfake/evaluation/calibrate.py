@@ -97,7 +97,7 @@ def calibrate(model, validation, false_positive_rate=None, batch_size=64, image_
     if false_positive_rate is None:
         threshold = _balanced_threshold(labels, scores)
     else:
-        threshold = _threshold_at_rate(scores[~labels], false_positive_rate)
+        threshold = threshold_at_rate(scores[~labels], false_positive_rate)
     return CalibratedClassifier(
         classifier,
         temperature=temperature,
@@ -157,7 +157,8 @@ def _balanced_threshold(labels, scores):
     return float(best[np.argmin(np.abs(best - 0.5))])
 
 
-def _threshold_at_rate(real_scores, rate):
+def threshold_at_rate(real_scores, rate):
+    """The lowest threshold that a new real exceeds with a probability of at most `rate`."""
     count = len(real_scores)
     # Rounded, lest 0.07 * 100 = 7.000000000000001 and its like decide.
     exceeding = math.floor(round(rate * (count + 1), 9))

@@ -7,7 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_deepfake.evaluation.bootstrap import percentile_interval, resampled_weights
+from keras_deepfake.evaluation.bootstrap import (
+    percentile_interval,
+    resampled_weights,
+    smaller_class,
+)
 from keras_deepfake.evaluation.curves import NUM_BINS, check_labels_and_scores
 from keras_deepfake.evaluation.detection_metrics import confusion_counts, detection_metrics
 from keras_deepfake.evaluation.html_page import format_cell, save_html
@@ -36,7 +40,7 @@ METRICS = {
 # The prevalence is the choice of whoever collected the images. The calibration error cannot be
 # negative, so noise only ever adds to it: resampling adds more, and percentiles do not cover.
 INTERVAL_METRICS = [name for name in METRICS if name not in ("ece", "prevalence")]
-# Resampling fewer groups of a class than this gives intervals that are clearly too narrow.
+# Of fewer groups of a class than this, no interval covers as it says.
 FEW_GROUPS = 10
 
 
@@ -54,10 +58,10 @@ def detection_report(
 ):
     """Evaluate scores on labelled images: metrics, intervals, confusion matrix, kinds.
 
-    The intervals are 95 % percentile intervals of a bootstrap over groups: groups are drawn
-    with replacement, each with all its images. Groups that hold only fakes, only reals, and
-    both are drawn separately, as many as there are of each, so that every resample holds both
-    classes. The numbers of fakes and reals of a test set are somebody's choice and not an
+    The intervals are 95 % percentile intervals of a bootstrap over groups, widened for small
+    numbers of groups as a t distribution is. Groups are drawn with replacement, each with all
+    its images. Groups that hold only fakes, only reals, and both are drawn separately, as many
+    as there are of each, so that every resample holds both classes. The numbers of fakes and reals of a test set are somebody's choice and not an
     observation; the intervals take them as given. The prevalence has no interval for this
     reason, and the expected calibration error has none because the bootstrap does not give a
     valid one.
@@ -96,7 +100,8 @@ def detection_report(
 
     Reference:
         [Field and Welsh, 2007](https://doi.org/10.1111/j.1467-9868.2007.00593.x) on
-        bootstrapping groups
+        bootstrapping groups; [Hesterberg, 2015](https://doi.org/10.1080/00031305.2015.1089789)
+        on expanded percentile intervals
     """
     labels, scores = check_labels_and_scores(labels, scores)
     threshold = float(threshold)
@@ -123,9 +128,9 @@ def detection_report(
         values = {name: np.concatenate(blocks) for name, blocks in measured[kind].items()}
         metrics[kind] = {name: float(value[0]) for name, value in values.items()}
         resamples[kind] = {name: value[1:] for name, value in values.items()}
-        known = min(len(np.unique(group_numbers[images])) for images in (fakes, ~labels)) > 1
+        num_groups = smaller_class(group_numbers, fakes, ~labels)
         intervals[kind] = {
-            name: percentile_interval(resamples[kind][name]) if known else (math.nan, math.nan)
+            name: percentile_interval(resamples[kind][name], num_groups)
             for name in INTERVAL_METRICS
         }
     confusion_matrix = np.reshape(confusion_counts(labels, scores, ones[0], threshold), (2, 2))
@@ -197,7 +202,7 @@ def _notes(labels, group_numbers, ungrouped, intervals):
         if count == 1:
             notes.append(f"All {name} are one {unit}: no interval can be given.")
         elif count < FEW_GROUPS:
-            notes.append(f"The {name} are only {count} {unit}s: the intervals are too narrow.")
+            notes.append(f"The {name} are only {count} {unit}s: the intervals are rough.")
     num_reals = np.sum(~labels)
     if num_reals < 100:
         notes.append(
@@ -306,15 +311,13 @@ class DetectionReport:
                     f"`other` must be a report with the same `{name}`, so that both hold the "
                     f"same resamples; got {theirs}, and {mine} here."
                 )
+        num_groups = smaller_class(self.group_numbers, self.labels == 1, self.labels == 0)
         differences, intervals, p_values = {}, {}, {}
         for name in INTERVAL_METRICS:
             differences[name] = self.metrics[name] - other.metrics[name]
-            if math.isnan(self.intervals[name][0]):
-                intervals[name], p_values[name] = (math.nan, math.nan), math.nan
-                continue
             resampled = self.resamples[name] - other.resamples[name]
-            intervals[name] = percentile_interval(resampled)
-            tail = min(np.sum(resampled <= 0), np.sum(resampled >= 0))
+            intervals[name] = percentile_interval(resampled, num_groups)
+            tail = min(np.sum(~(resampled > 0)), np.sum(~(resampled < 0)))
             p_values[name] = float(min(1, 2 * (tail + 1) / (len(resampled) + 1)))
         return ReportComparison(differences, intervals, p_values)
 

@@ -52,8 +52,8 @@ def fake_scores(model, outputs):
 
 def digests(images):
     """A short digest of each image as the model was given it, for finding it again."""
-    pixels = np.round(images * 255).astype("uint8")
-    return [hashlib.blake2b(image.tobytes(), digest_size=6).hexdigest() for image in pixels]
+    images = np.asarray(images, dtype="float32")
+    return [hashlib.blake2b(image.tobytes(), digest_size=6).hexdigest() for image in images]
 
 
 def _batches(model, data, batch_size, image_size):

@@ -1,0 +1,207 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn import metrics
+
+import keras_deepfake as kd
+
+evaluate_detector = kd.evaluation.evaluate_detector
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class MeanColour(keras.layers.Layer):
+    """Probability of fake is the mean of the first channel, in the columns asked for."""
+
+    def __init__(self, columns, fake=0, **kwargs):
+        super().__init__(**kwargs)
+        self.columns, self.fake = columns, fake
+
+    def call(self, inputs):
+        channel = inputs[:, 0] if inputs.shape[1] == 3 else inputs[..., 0]
+        score = keras.ops.mean(channel, axis=(1, 2))[:, None]
+        if self.columns == 1:
+            return score
+        parts = [score, 1 - score, *([0 * score] * (self.columns - 2))]
+        return keras.ops.concatenate(parts[:: -1 if self.fake else 1], axis=1)
+
+    def get_config(self):
+        return {**super().get_config(), "columns": self.columns, "fake": self.fake}
+
+
+def detector(columns=2, fake=0, shape=(4, 5, 3)):
+    inputs = keras.Input(shape)
+    return keras.Model(inputs, MeanColour(columns, fake)(inputs))
+
+
+def faces(seed=0, size=50):
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(size) % 2)
+    images = rng.random((size, 4, 5, 3)).astype("float32")
+    images[..., 0] = np.clip(rng.normal(0.4 + 0.2 * labels, 0.2), 0, 1)[:, None, None]
+    return images, labels, images[:, 0, 0, 0]
+
+
+def test_every_form_of_data_and_output_agrees():
+    images, labels, scores = faces()
+    one_hot = np.stack([labels, 1 - labels], axis=1).astype("float32")
+    dataset = tf.data.Dataset.from_tensor_slices((images, one_hot)).batch(16)
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 5
+
+        def __getitem__(self, place):
+            part = slice(10 * place, 10 * place + 10)
+            return images[part], one_hot[part]
+
+    reversed_model = detector(fake=1)
+    reversed_model.class_names = ("real", "fake")
+    for model, data in (
+        (detector(), (images, labels)),
+        (detector(), (images, labels[:, None])),
+        (detector(), (images, one_hot)),
+        (detector(), dataset),
+        (detector(), Batches()),
+        (detector(), [(images[:20], labels[:20]), (images[20:], labels[20:])]),
+        (detector(columns=1), (images, labels)),
+        (detector(columns=1), (images, one_hot)),
+        (reversed_model, (images, one_hot[:, ::-1])),
+    ):
+        report = evaluate_detector(model, data, batch_size=16, num_resamples=5)
+        np.testing.assert_allclose(report.scores, scores, atol=1e-6)
+        np.testing.assert_array_equal(report.labels, labels)
+    expected = metrics.roc_auc_score(labels, report.scores)
+    assert report.metrics["auc"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_threshold_is_that_stated_or_stored_or_one_half():
+    images, labels, _ = faces()
+    model = detector()
+    report = evaluate_detector(model, (images, labels), num_resamples=5)
+    assert (report.threshold, report.threshold_source[:11]) == (0.5, "the default")
+    calibrated = kd.models.CalibratedClassifier(model, threshold=0.25, false_positive_rate=0.05)
+    report = evaluate_detector(calibrated, (images, labels), num_resamples=5)
+    assert report.threshold == 0.25
+    assert "at most 5 %" in report.threshold_source
+    report = evaluate_detector(calibrated, (images, labels), threshold=0.75, num_resamples=5)
+    assert (report.threshold, report.threshold_source) == (0.75, "stated by the caller")
+
+
+def test_mistakes_are_the_most_confident():
+    images, labels, scores = faces(1, size=120)
+    report = evaluate_detector(detector(), (images, labels), batch_size=32, num_resamples=5)
+    reals = [mistake for mistake in report.mistakes if mistake.label == 0]
+    fakes = [mistake for mistake in report.mistakes if mistake.label == 1]
+    expected = np.sort(scores[labels == 0])[::-1][: len(reals)]
+    np.testing.assert_allclose([mistake.score for mistake in reals], expected, atol=1e-6)
+    expected = np.sort(scores[labels == 1])[: len(fakes)]
+    np.testing.assert_allclose([mistake.score for mistake in fakes], expected, atol=1e-6)
+    assert all(mistake.score >= 0.5 for mistake in reals)
+    place = int(reals[0].name.removeprefix("image "))
+    np.testing.assert_array_equal(reals[0].image, images[place])
+
+
+def test_wrong_images_are_refused():
+    images, labels, _ = faces()
+    for wrong in (images * 255, (images * 255).astype("uint8"), images * 2 - 1, images * np.nan):
+        with pytest.raises(ValueError, match=r"pixel values in \[0, 1\]"):
+            evaluate_detector(detector(), (wrong, labels))
+    with pytest.raises(ValueError, match="must have 4 axes"):
+        evaluate_detector(detector(), (images[..., 0], labels))
+
+
+def test_wrong_labels_are_refused():
+    images, labels, _ = faces()
+    for wrong, message in (
+        (labels[1:], "49 labels for 50 images"),
+        (np.ones(50), "all 50 images are fake"),
+        (labels + 1, "must be 1"),
+        (np.full((50, 2), 0.5), "one-hot"),
+        (np.eye(3)[labels], "Detection has two classes"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            evaluate_detector(detector(), (images, wrong))
+
+
+def test_wrong_outputs_are_refused():
+    images, labels, _ = faces()
+    inputs = keras.Input((4, 5, 3))
+    logits = keras.Model(inputs, keras.layers.Rescaling(8, -4)(MeanColour(1)(inputs)))
+    two = keras.Model(inputs, [MeanColour(1)(inputs), MeanColour(2)(inputs)])
+    for model, message in (
+        (logits, "outputs must be probabilities"),
+        (detector(columns=3), "one or two columns"),
+        (two, "one or two columns"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            evaluate_detector(model, (images, labels))
+
+
+def test_wrong_data_is_refused():
+    images, labels, _ = faces()
+    for data, message in (
+        (7, "Data must be an `ImageIndex`"),
+        ([images], "a pair"),
+        ([(images, labels, np.ones(50))], "a pair `.images, labels.`; got tuple of 3"),
+        ([], "empty"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            evaluate_detector(detector(), data)
+    with pytest.raises(ValueError, match="`image_size` is for an `ImageIndex`"):
+        evaluate_detector(detector(), (images, labels), image_size=(4, 5))
+
+
+@pytest.fixture
+def index(tmp_path):
+    """Images whose red value is their score, in two kinds of forgery and four people."""
+    rng = np.random.default_rng(2)
+    for place in range(24):
+        kind = ("fake/swap", "fake/gan", "real")[place % 3]
+        (tmp_path / kind).mkdir(parents=True, exist_ok=True)
+        image = np.full((8, 10, 3), 255 * rng.random())
+        keras.utils.save_img(tmp_path / kind / f"p{place % 4}_{place}.png", image, scale=False)
+    return kd.datasets.ImageIndex.from_directory(
+        tmp_path, groups=lambda path: path.rsplit("/", 1)[-1].split("_")[0]
+    )
+
+
+def test_index_brings_size_groups_and_kinds(index):
+    report = evaluate_detector(detector(), index, batch_size=7, num_resamples=5)
+    assert (report.num_images, report.num_groups) == (24, 4)
+    assert list(report.by_kind) == ["gan", "swap"]
+    assert report.by_kind["gan"]["n"] == 8
+    np.testing.assert_array_equal(report.labels, index.labels == 0)
+    expected = [
+        keras.utils.img_to_array(keras.utils.load_img(path))[0, 0, 0] / 255 for path in index.paths
+    ]
+    np.testing.assert_allclose(report.scores, expected, atol=1e-5)
+    assert {mistake.name for mistake in report.mistakes} <= set(index.paths)
+    channels_first = evaluate_detector(detector(shape=(3, 4, 5)), index, num_resamples=5)
+    np.testing.assert_allclose(channels_first.scores, expected, atol=1e-5)
+    any_size = evaluate_detector(
+        detector(shape=(None, None, 3)), index, image_size=(6, 6), num_resamples=5
+    )
+    np.testing.assert_allclose(any_size.scores, expected, atol=1e-5)
+
+
+def test_index_of_another_class_order(index, tmp_path):
+    swapped = kd.datasets.ImageIndex.from_directory(tmp_path, class_names=("real", "fake"))
+    expected = evaluate_detector(detector(), index, num_resamples=5)
+    report = evaluate_detector(detector(), swapped, num_resamples=5)
+    assert report.metrics["auc"] == pytest.approx(expected.metrics["auc"], abs=1e-9)
+
+
+def test_wrong_index_is_refused(index, tmp_path):
+    unlabelled = kd.datasets.ImageIndex.from_directory(tmp_path, class_names=None)
+    with pytest.raises(ValueError, match="The index has no labels"):
+        evaluate_detector(detector(), unlabelled)
+    with pytest.raises(ValueError, match=r"`image_size=\(height, width\)`"):
+        evaluate_detector(detector(shape=(None, None, 3)), index)
+    three = kd.datasets.ImageIndex.from_directory(tmp_path / "fake", class_names=("swap", "gan"))
+    three = type(three)(**{**vars(three), "class_names": ("a", "b", "c")})
+    with pytest.raises(ValueError, match="Detection has two classes; the index has 3"):
+        evaluate_detector(detector(), three)
+    real = index._take(np.flatnonzero(index.labels == 1))
+    with pytest.raises(ValueError, match="all 8 images are real"):
+        evaluate_detector(detector(), real)
