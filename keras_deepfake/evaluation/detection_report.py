@@ -61,10 +61,10 @@ def detection_report(
     The intervals are 95 % percentile intervals of a bootstrap over groups, widened for small
     numbers of groups as a t distribution is. Groups are drawn with replacement, each with all
     its images. Groups that hold only fakes, only reals, and both are drawn separately, as many
-    as there are of each, so that every resample holds both classes. The numbers of fakes and reals of a test set are somebody's choice and not an
-    observation; the intervals take them as given. The prevalence has no interval for this
-    reason, and the expected calibration error has none because the bootstrap does not give a
-    valid one.
+    as there are of each, so that every resample holds both classes. The numbers of fakes and
+    reals of a test set are somebody's choice and not an observation; the intervals take them
+    as given. The prevalence has no interval for this reason, and the expected calibration
+    error has none because the bootstrap does not give a valid one.
 
     Args:
         labels: 1-D array, 1 for a fake image and 0 for a real one.

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 
 from keras_deepfake.evaluation.detection_report import Mistake, detection_report
@@ -24,6 +25,7 @@ def evaluate_detector(
     kinds=None,
     num_resamples=1000,
     seed=0,
+    verbose=0,
 ):
     """Evaluate any Keras model that tells fake from real images.
 
@@ -50,6 +52,7 @@ def evaluate_detector(
             index.
         num_resamples: Integer, number of bootstrap resamples.
         seed: Integer seed of the resamples.
+        verbose: 1 for a progress bar, 0 for none.
 
     Returns:
         A `DetectionReport`, with the most confident mistakes.
@@ -81,12 +84,15 @@ def evaluate_detector(
     seen = set(getattr(model, "validation_digests", ()))
     all_labels, all_scores, mistakes = [], [], []
     position = num_seen = 0
+    total = len(index_or_dataset) if is_index else None
+    progress = keras.utils.Progbar(total, verbose=verbose, unit_name="image")
     for images, labels, outputs in scored_batches(model, index_or_dataset, batch_size, image_size):
         names = [
             index_or_dataset.paths[place] if is_index else f"image {place}"
             for place in range(position, position + len(images))
         ]
         position += len(images)
+        progress.update(position)
         if seen:
             num_seen += sum(digest in seen for digest in digests(images))
         scores = fake_scores(model, outputs)

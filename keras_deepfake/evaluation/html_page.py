@@ -25,9 +25,9 @@ th, td { border-bottom: 1px solid #e5e5e5; padding: .4rem .9rem .4rem 0; text-al
 th { border-bottom: 2px solid #bbb; font-weight: 600; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .figures { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: flex-start; margin: 1rem 0; }
-figure { margin: 0; }
-img { max-width: 100%; height: auto; }
-figcaption { max-width: 30rem; color: #555; font-size: .9rem; }
+figure { margin: 0; max-width: 100%; }
+img { width: 100%; height: auto; }
+figcaption { color: #555; font-size: .9rem; }
 """
 
 
@@ -58,7 +58,7 @@ def save_html(path, title, sections):
     )
     ```
     """
-    body = "".join(_section(heading, contents) for heading, *contents in sections)
+    body = "".join(section_html(heading, contents) for heading, *contents in sections)
     page = (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -72,7 +72,8 @@ def save_html(path, title, sections):
     temporary.replace(path)
 
 
-def _section(heading, contents):
+def section_html(heading, contents):
+    """Markup of one section, without the style of the page."""
     parts = [f"<h2>{html.escape(heading)}</h2>\n"] if heading else []
     figures = []
     for content in contents:
@@ -91,7 +92,10 @@ def _section(heading, contents):
 def _figures(figures):
     if not figures:
         return ""
-    inside = "".join(f"<figure>{image}{caption}</figure>\n" for image, caption in figures)
+    inside = "".join(
+        f'<figure style="width: {width}px">{image}{caption}</figure>\n'
+        for (image, width), caption in figures
+    )
     return f'<div class="figures">\n{inside}</div>\n'
 
 
@@ -99,12 +103,10 @@ def _image(figure, heading):
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=192, bbox_inches="tight", facecolor="white")
     data = stream.getvalue()
+    source = base64.b64encode(data).decode()
     # Half the width that the PNG header states: sharp on displays of double density.
     width = int.from_bytes(data[16:20], "big") // 2
-    source = base64.b64encode(data).decode()
-    return (
-        f'<img src="data:image/png;base64,{source}" width="{width}" alt="{html.escape(heading)}">'
-    )
+    return f'<img src="data:image/png;base64,{source}" alt="{html.escape(heading)}">', width
 
 
 def _block(content):

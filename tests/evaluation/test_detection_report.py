@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -5,6 +6,8 @@ import pytest
 from sklearn import metrics
 
 import keras_deepfake as kd
+from keras_deepfake.evaluation.detection_metrics import detection_metrics
+from keras_deepfake.evaluation.detection_report import Mistake
 
 detection_report = kd.evaluation.detection_report
 
@@ -63,7 +66,7 @@ def test_resamples_are_reports_on_the_drawn_images():
     labels, scores = arrays(7, size=60, decimals=1)
     weights = np.random.default_rng(0).integers(0, 4, (3, 60))
     order = np.argsort(-scores)
-    values = kd.evaluation.detection_metrics.detection_metrics(
+    values = detection_metrics(
         labels[order] == 1, scores[order], weights[:, order].astype(float), 0.5
     )
     for row, weight in enumerate(weights):
@@ -232,3 +235,25 @@ def test_print_shows_figures_in_a_table():
     assert "0.25 (stated by the caller)" in text
     assert "swap" in text
     assert "array" not in repr(report.metrics)
+
+
+def test_saved_page_shows_figures_and_escapes_names(tmp_path):
+    labels, scores = arrays(14)
+    kinds = np.where(labels == 1, "<script>alert(1)</script>", "")
+    report = detection_report(labels, scores, kinds=kinds, num_resamples=50)
+    images = np.random.default_rng(0).random((2, 8, 8, 3)).astype("float32")
+    mistakes = tuple(
+        Mistake(image, label, 0.75, f"<img src=x>{label}.png") for label, image in enumerate(images)
+    )
+    report = dataclasses.replace(report, mistakes=mistakes)
+    path = tmp_path / "report.html"
+    report.save(path, sections=[("Training", "Ten epochs.")])
+    page = path.read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 7
+    for metric in ("auc", "eer", "ece"):
+        assert f"{report.metrics[metric]:.3f}" in page
+    assert page.index("Kinds of forgery") < page.index("Reals called fake") < page.index("Training")
+    assert "<script" not in page
+    assert "<img src=x" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "No groups were given" in page
