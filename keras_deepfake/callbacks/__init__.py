@@ -1,5 +1,9 @@
 """Callbacks for `fit`."""
 
 from keras_deepfake.callbacks.epoch_pictures import EpochPictures
+from keras_deepfake.callbacks.resume_training import ResumeTraining
 
-__all__ = ["EpochPictures"]
+__all__ = [
+    "EpochPictures",
+    "ResumeTraining",
+]
