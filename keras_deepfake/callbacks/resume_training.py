@@ -5,6 +5,7 @@ import math
 import os
 import random
 import re
+import sys
 import zipfile
 from pathlib import Path
 
@@ -104,6 +105,10 @@ class ResumeTraining(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         # Or a later `fit` of the same model would start at this epoch too.
         self.model._initial_epoch = None
+        # Not imported here: it brings TensorFlow, and data may come from elsewhere.
+        datasets = sys.modules.get("keras_deepfake.datasets")
+        if datasets is not None:
+            datasets.set_epoch(epoch)
 
     def on_epoch_end(self, epoch, logs=None):
         self._state["epoch"].append(epoch)

@@ -37,7 +37,8 @@ class Kill(keras.callbacks.Callback):
 def build(units=2, optimizer=None):
     model = keras.Sequential(
         [
-            keras.Input((4,)),
+            keras.Input((8, 8, 3)),
+            keras.layers.Flatten(),
             keras.layers.Dense(units, activation="relu"),
             keras.layers.BatchNormalization(),
             keras.layers.Dropout(0.5),
@@ -50,24 +51,21 @@ def build(units=2, optimizer=None):
 
 def data():
     rng = np.random.default_rng(0)
-    return rng.random((20, 4), "float32"), rng.random((20, 2), "float32")
+    return rng.random((20, 8, 8, 3), "float32"), rng.random((20, 2), "float32")
 
 
-def train(path, callbacks=(), epochs=EPOCHS, **arguments):
+def train(path, callbacks=(), epochs=EPOCHS, folder=None, **arguments):
     """Train as a user's program does: the whole of it runs again after a kill."""
     keras.utils.set_random_seed(1)
     model = build(**arguments)
-    x, y = data()
-    history = model.fit(
-        x,
-        y,
-        batch_size=6,
-        epochs=epochs,
-        validation_data=(x, y),
-        verbose=0,
-        callbacks=[*callbacks, kd.callbacks.ResumeTraining(path)],
-    )
-    return model, history
+    callbacks = [*callbacks, kd.callbacks.ResumeTraining(path)]
+    if folder is None:
+        x, y = data()
+        inputs = {"x": x, "y": y, "batch_size": 6, "validation_data": (x, y)}
+    else:
+        index = kd.datasets.ImageIndex.from_directory(folder)
+        inputs = {"x": kd.datasets.classification_dataset(index, (8, 8), 6, shuffle_buffer=9)}
+    return model, model.fit(**inputs, epochs=epochs, verbose=0, callbacks=callbacks)
 
 
 def assert_same(model, expected):
@@ -94,19 +92,24 @@ def crash(path, epoch, **arguments):
 
 
 def test_killed_process_ends_with_the_weights_of_the_uninterrupted_one(tmp_path, pytestconfig):
-    killed = tmp_path / "run" / "resume.state"
+    killed, folder = tmp_path / "run" / "resume.state", tmp_path / "faces"
+    for i, image in enumerate(data()[0]):
+        name = folder / ("fake", "real")[i % 2] / f"{i}.png"
+        name.parent.mkdir(parents=True, exist_ok=True)
+        keras.utils.save_img(name, image * 255, data_format="channels_last", scale=False)
+
     for moment in ("1", "2, writing=True"):
         code = (
             "from tests.callbacks.test_resume_training import Kill, train;"
-            f"train({str(killed)!r}, callbacks=[Kill({moment})])"
+            f"train({str(killed)!r}, callbacks=[Kill({moment})], folder={str(folder)!r})"
         )
         child = subprocess.run([sys.executable, "-c", code], cwd=pytestconfig.rootpath)
         assert child.returncode == -signal.SIGKILL
     with zipfile.ZipFile(killed) as archive:
         assert json.loads(archive.read("state.json"))["epoch"] == [0, 1]
 
-    expected, expected_history = train(tmp_path / "uninterrupted.state")
-    model, history = train(killed)
+    expected, expected_history = train(tmp_path / "uninterrupted.state", folder=folder)
+    model, history = train(killed, folder=folder)
     assert_same(model, expected)
     assert history.history == expected_history.history
     assert history.epoch == expected_history.epoch == list(range(EPOCHS))
@@ -188,7 +191,7 @@ def test_low_precision(dtype, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"units": 3}, r"\[4, 2\].*\[4, 3\]"),
+        ({"units": 3}, r"\[192, 2\].*\[192, 3\]"),
         ({"optimizer": "sgd"}, "adam/iteration.*sgd/iteration"),
         ({"epochs": 1}, "2 finished epochs, more than `epochs=1`"),
     ],
