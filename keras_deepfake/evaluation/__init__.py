@@ -1,23 +1,23 @@
 """Evaluation of detectors: curves, reports with intervals, calibration."""
 
 from keras_deepfake.evaluation.calibrate import calibrate
-from keras_deepfake.evaluation.curves import (
-    precision_recall_curve,
-    reliability_curve,
-    roc_curve,
-)
+from keras_deepfake.evaluation.curves import precision_recall_curve, reliability_curve, roc_curve
 from keras_deepfake.evaluation.detection_report import DetectionReport, detection_report
 from keras_deepfake.evaluation.evaluate_detector import evaluate_detector
 from keras_deepfake.evaluation.html_page import save_html
+from keras_deepfake.evaluation.predict_images import Prediction, Predictions, predict_images
 from keras_deepfake.evaluation.report_comparison import ReportComparison
 
 __all__ = [
     "DetectionReport",
+    "Prediction",
+    "Predictions",
     "ReportComparison",
     "calibrate",
     "detection_report",
     "evaluate_detector",
     "precision_recall_curve",
+    "predict_images",
     "reliability_curve",
     "roc_curve",
     "save_html",
