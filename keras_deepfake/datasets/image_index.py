@@ -39,6 +39,8 @@ class ImageIndex:
 
     Example:
     ```python
+    import os
+
     for name in ("fake", "real"):
         os.makedirs(f"faces/{name}")
         for i in range(10):
@@ -85,7 +87,7 @@ class ImageIndex:
                 out, warns with their number, and lists them in `skipped`.
 
         Returns:
-            An `ImageIndex` sorted by relative path.
+            An `ImageIndex` in the order of the classes, then of the relative paths.
 
         Raises:
             ValueError: If there are problems (with `"skip"`: if a class is left without
@@ -94,65 +96,59 @@ class ImageIndex:
         directory = os.fspath(directory)
         if on_error not in ("raise", "skip"):
             raise ValueError(f'`on_error` must be "raise" or "skip"; got {on_error!r}.')
+        if not (groups is None or callable(groups) or hasattr(groups, "get")):
+            raise ValueError(
+                f"`groups` must be None, a function of the path, or a mapping; got {groups!r}."
+            )
         if not os.path.isdir(directory):
             raise ValueError(f"`directory` must be an existing folder; got {directory!r}.")
         if class_names is not None:
             class_names = _check_class_names(class_names)
 
-        # Problems of whole folders cannot be skipped.
-        folder_problems, problems, found = [], [], []
-        for label, name in enumerate(class_names or ("",)):
+        names = class_names or ("",)
+        found, problems = [], []
+        for label, name in enumerate(names):
             folder = os.path.join(directory, name)
-            if not os.path.isdir(folder):
-                there = sorted(entry.name for entry in os.scandir(directory) if entry.is_dir())
-                folder_problems.append((folder, f"no such class folder; there are {there}"))
-                continue
-            files = sorted(walk_images(folder, name, problems))
-            if not files:
-                folder_problems.append((folder, "no images in this folder"))
-            found += [(relative, label) for relative in files]
-
+            if os.path.isdir(folder):
+                relatives = sorted(walk_images(folder, name, problems))
+                found += [(relative, label) for relative in relatives]
         paths = [os.path.join(directory, *relative.split("/")) for relative, _ in found]
         with ThreadPoolExecutor() as pool:
             checked = list(pool.map(_check_file, paths))
-        reasons = _same_file(checked, [label for _, label in found], paths)
-        for i, (header, _) in enumerate(checked):
-            if isinstance(header, str):
-                reasons[i] = header
-        problems += [(paths[i], reasons[i]) for i in reasons]
-        problems.sort()
+        reasons = _linked_files(paths, [label for _, label in found], checked)
+        reasons |= {i: header for i, (header, _) in enumerate(checked) if isinstance(header, str)}
+        problems = sorted([*problems, *((paths[i], reason) for i, reason in reasons.items())])
         kept = [i for i in range(len(found)) if i not in reasons]
-        counts = collections.Counter(found[i][1] for i in kept)
-        for label, name in enumerate(class_names or ("",)):
-            folder = os.path.join(directory, name)
-            if not counts[label] and folder not in dict(folder_problems):
-                folder_problems.append((folder, "no usable image in this folder"))
 
-        if folder_problems or (problems and on_error == "raise"):
-            listed = _listing(folder_problems + problems)
+        # A class without images cannot be skipped.
+        lacking = set(range(len(names))) - {found[i][1] for i in kept}
+        lacking = [_why_lacking(directory, names[label]) for label in sorted(lacking)]
+        if lacking or (problems and on_error == "raise"):
             raise ValueError(
-                f"`directory`={directory!r} has problems: {listed}\nMend or remove them"
+                f"`directory`={directory!r} has problems:{_listing(lacking + problems)}\nMend or "
                 + (
-                    ", or pass class_names=None if the images have no labels."
-                    if folder_problems
-                    else ', or leave such files out with on_error="skip".'
+                    "remove them; `class_names` must name folders that hold images (None: the "
+                    "images have no labels)."
+                    if lacking
+                    else 'remove these files, or leave them out with on_error="skip".'
                 )
             )
         if problems:
             warnings.warn(
                 f"Left out {len(problems)} of the files in {directory!r} (all of them are in "
-                f"`.skipped`): {_listing(problems)}",
+                f"`.skipped`):{_listing(problems)}",
                 UserWarning,
                 stacklevel=2,
             )
 
         relatives = [found[i][0] for i in kept]
+        labels = [found[i][1] for i in kept]
         paths = tuple(paths[i] for i in kept)
         return cls(
             paths=paths,
-            labels=None if class_names is None else np.array([found[i][1] for i in kept]),
+            labels=None if class_names is None else np.array(labels),
             class_names=class_names,
-            kinds=tuple(_kind(relative, class_names is not None) for relative in relatives),
+            kinds=tuple(map(_kind, relatives, (names[label] for label in labels))),
             groups=None if groups is None else _find_groups(groups, paths, relatives),
             skipped=tuple(problems),
             _headers=np.array([checked[i][0] for i in kept]),
@@ -201,7 +197,7 @@ class ImageIndex:
             seed: Non-negative integer.
 
         Returns:
-            A new `ImageIndex` of `round(fraction * len(index))` images in random order.
+            A new `ImageIndex` of `fraction * len(index)` images, rounded, in random order.
 
         Raises:
             ValueError: If `fraction` is outside (0, 1] or no image would remain.
@@ -255,11 +251,10 @@ class ImageIndex:
             parts = self._split_groups(members, sizes, shuffle)
         for fraction, part in zip(fractions, parts, strict=True):
             if not len(part):
-                unit = "images" if self.groups is None else f"images in {len(set(self.groups))}"
-                unit += "" if self.groups is None else " groups"
+                groups = f" in {len(set(self.groups))} groups" if self.groups is not None else ""
                 raise ValueError(
                     f"`fractions`={fractions.tolist()} leave the part of {fraction:g} empty: "
-                    f"there are only {len(self)} {unit}."
+                    f"there are only {len(self)} images{groups}."
                 )
         return tuple(self._take(shuffle(part)) for part in parts)
 
@@ -362,20 +357,28 @@ def _check_file(path):
     return header, (status.st_dev, status.st_ino)
 
 
-def _same_file(checked, labels, paths):
+def _linked_files(paths, labels, checked):
     """Maps the positions of files that are there twice to the reason to leave them out."""
     links = collections.defaultdict(list)
     for position, (_, identity) in enumerate(checked):
         if identity is not None:
             links[identity].append(position)
     reasons = {}
-    for first, *others in links.values():
-        for position in others:
-            reasons[position] = f"the same file as {paths[first]!r}, through a link"
-        # Nobody can tell which of two labels is right.
-        if any(labels[position] != labels[first] for position in others):
-            reasons[first] = f"the same file as {paths[others[0]]!r}, which has another label"
+    for positions in links.values():
+        # The first stays, unless labels differ: nobody can tell which of them is right.
+        stays = len({labels[position] for position in positions}) == 1
+        for position in positions[1:] if stays else positions:
+            other = positions[0] if position != positions[0] else positions[1]
+            reasons[position] = f"the same file as {paths[other]!r}, through a link"
     return reasons
+
+
+def _why_lacking(directory, name):
+    folder = os.path.join(directory, name)
+    if os.path.isdir(folder):
+        return folder, "empty: this folder holds no usable image"
+    there = sorted(entry.name for entry in os.scandir(directory) if entry.is_dir())
+    return folder, f"no such class folder; there are {there}"
 
 
 def _listing(problems):
@@ -385,11 +388,9 @@ def _listing(problems):
     return "".join(lines)
 
 
-def _kind(relative, labelled):
-    folders = relative.split("/")[:-1]
-    if labelled:
-        return folders[1] if len(folders) > 1 else folders[0]
-    return folders[0] if folders else ""
+def _kind(relative, class_name):
+    folder, below, _ = relative[len(class_name) :].lstrip("/").partition("/")
+    return folder if below else class_name
 
 
 def _find_groups(groups, paths, relatives):
