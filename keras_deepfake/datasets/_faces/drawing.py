@@ -1,5 +1,6 @@
 """Draws one synthetic face from its description."""
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -232,7 +233,7 @@ def _lit_skin(canvas, face, hair, rng):
 
     slope_y, slope_x = np.gradient(relief, np.float32(1.0 / canvas.pixels))
     length = 1.0 / np.sqrt(1.0 + slope_x * slope_x + slope_y * slope_y)
-    lamp = np.sqrt(1.0 - face.light_x**2 - 0.5 * face.light_y**2)
+    lamp = math.sqrt(1.0 - face.light_x**2 - 0.5 * face.light_y**2)
     facing = (lamp - face.light_x * slope_x - face.light_y * slope_y) * length
     facing = np.maximum(facing, 0.0)
     shade = face.ambient + (1.0 - face.ambient) * facing
@@ -287,7 +288,7 @@ def _draw_eye(canvas, face, side):
     y_iris = view.y - face.eye_y + 0.018
     radius = np.sqrt(x * x + y_iris * y_iris)
     ring = radius * (1.0 / face.iris)
-    tint = 1.25 - 0.75 * ring * ring * ring - 0.15 * (y_iris < -0.03)
+    tint = 1.25 - 0.75 * ring * ring * ring - np.float32(0.15) * (y_iris < -0.03)
     view.paint(eye * view.cover(radius - face.iris), column(face.iris_colour) * tint)
     pupil = np.full_like(x, np.inf)
     for dx, dy, size in face.pupils[side]:
