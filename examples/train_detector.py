@@ -78,10 +78,10 @@ PRESETS = {
         subset=1.0,
         split=(0.75, 0.1, 0.15),
         split_autoencoder=(0.7, 0.15, 0.15),
-        epochs_autoencoder=4,
-        epochs_classifier=12,
+        epochs_autoencoder=3,
+        epochs_classifier=24,
         batch_size_autoencoder=64,
-        batch_size_classifier=64,
+        batch_size_classifier=32,
     ),
 }
 
