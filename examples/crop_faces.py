@@ -181,7 +181,8 @@ def main():
             stem = os.path.join(arguments.output, stems[path])
             rows += sorted(crop_faces(detector, path, stem, arguments))
         except ValueError as error:
-            rows.append((path, "", "", "", f"unreadable: {error.__cause__ or error}"))
+            reason = str(error).removeprefix(f"`path`={path!r} cannot be read: ").rstrip(".")
+            rows.append((path, "", "", "", f"unreadable: {reason}"))
         progress.add(1)
 
     table = f"{os.path.normpath(arguments.output)}.csv"

@@ -58,7 +58,11 @@ def load_image(path, image_size=None):
         raise ValueError(f"`path`={path!r} cannot be read: {error}.") from error
     # Resizing on a GPU would round differently from the pipelines, which run on the CPU.
     with tf.device("CPU"):
-        image = decode_image(os.fsencode(path), decoder)
+        try:
+            image = decode_image(os.fsencode(path), decoder)
+        except tf.errors.InvalidArgumentError as error:
+            # The header of a JPEG does not show damage behind it.
+            raise ValueError(f"`path`={path!r} cannot be read: truncated or damaged.") from error
         if image_size is None:
             return scale_image(image).numpy()
         return resize_image(image, image_size).numpy()

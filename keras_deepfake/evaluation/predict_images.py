@@ -174,7 +174,8 @@ def predict_images(model, images, batch_size=32, threshold=None, class_names=Non
             image = _read(path, array, (height, width))
         except ValueError as error:
             # The path has a column of its own.
-            rows[position] = Prediction(path, None, None, str(error.__cause__ or error))
+            reason = str(error).removeprefix(f"`path`={path!r} cannot be read: ").rstrip(".")
+            rows[position] = Prediction(path, None, None, reason)
         else:
             if batch and (len(batch) == batch_size or image.shape != batch[0].shape):
                 predict()

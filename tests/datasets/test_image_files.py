@@ -173,3 +173,14 @@ def test_unreadable_image_is_named(tmp_path):
         load_image(path)
     with pytest.raises(ValueError, match=r"missing\.png.*No such file"):
         load_image(tmp_path / "missing.png")
+
+
+def test_jpeg_that_is_damaged_behind_its_header(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (16, 16)).save(path)
+    contents = bytearray(path.read_bytes())
+    tables = contents.index(b"\xff\xc4")
+    contents[tables + 4 : tables + 20] = b"\xff" * 16
+    path.write_bytes(contents)
+    with pytest.raises(ValueError, match=r"a\.jpg.*damaged"):
+        load_image(path)

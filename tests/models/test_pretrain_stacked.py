@@ -66,13 +66,13 @@ def test_loss_is_that_of_the_code_below():
 def test_loss_falls_in_every_stage():
     histories = pretrain(
         autoencoder(),
-        epochs=10,
-        batch_size=4,
+        epochs=6,
+        batch_size=8,
         validation_data=images(),
         optimizer=keras.optimizers.Adam(0.01),
     )
     for history in histories:
-        assert history.history["val_loss"][-1] < 0.7 * history.history["val_loss"][0]
+        assert history.history["val_loss"][-1] < 0.85 * history.history["val_loss"][0]
 
 
 @keras.saving.register_keras_serializable("tests")
