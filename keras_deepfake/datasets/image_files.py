@@ -237,14 +237,13 @@ def scale_image(image):
 
 
 def resize_image(image, image_size):
-    """Resizes a uint8 image and scales it to [0, 1]; one of the right size is only scaled."""
-
-    def resize():
-        resized = tf.image.resize(image, image_size, antialias=True)
-        # The weights of the antialiasing filter sum to 1 but for rounding.
-        return tf.clip_by_value(resized / 255.0, 0.0, 1.0)
-
+    """Resizes a uint8 image bilinearly, antialiased when shrinking, and scales it to [0, 1]."""
     resized = tf.cond(
-        tf.reduce_all(tf.shape(image)[:2] == image_size), lambda: scale_image(image), resize
+        tf.reduce_any(tf.shape(image)[:2] > image_size),
+        lambda: tf.image.resize(image, image_size, antialias=True),
+        # Up to rounding what the antialiasing operation gives here, in a third of its time.
+        lambda: tf.image.resize(image, image_size),
     )
+    # The weights of the antialiasing filter sum to 1 but for rounding.
+    resized = tf.clip_by_value(resized / 255.0, 0.0, 1.0)
     return tf.ensure_shape(resized, (*image_size, 3))

@@ -146,7 +146,6 @@ def test_resizing(tmp_path):
     expected = np.asarray(Image.open(path).resize((16, 8), Image.Resampling.BILINEAR)) / 255
     np.testing.assert_allclose(small, expected, atol=1.01 / 255)
     large = load_image(path, image_size=(64, 128))
-    np.testing.assert_allclose(large[1, 1], load_image(path)[:2, :2].mean((0, 1)), atol=0.3)
     expected = np.asarray(Image.open(path).resize((128, 64), Image.Resampling.BILINEAR)) / 255
     np.testing.assert_allclose(large, expected, atol=1.01 / 255)
     np.testing.assert_array_equal(load_image(path, image_size=(32, 64)), load_image(path))
