@@ -41,7 +41,7 @@ def scored_batches(model, data, batch_size, image_size):
                 f"{len(images)} images."
             )
         outputs = model.predict_on_batch(images)
-        yield images, labels, _check_outputs(outputs, len(images))
+        yield images, labels, check_outputs(outputs, len(images))
 
 
 def fake_scores(model, outputs):
@@ -138,7 +138,8 @@ def _fake_labels(labels, column):
     return labels
 
 
-def _check_outputs(outputs, count):
+def check_outputs(outputs, count):
+    """Probabilities of `count` images in one or two columns, as float32, or what is wrong."""
     shape = getattr(outputs, "shape", None)
     if shape == (count,):
         outputs, shape = outputs[:, None], (count, 1)
@@ -148,11 +149,11 @@ def _check_outputs(outputs, count):
             f"classes; this model's is {shape or type(outputs).__name__} for {count} images."
         )
     outputs = np.asarray(outputs).astype("float32")
-    # NaN fails both comparisons.
-    if not (outputs.min(initial=0) >= 0 and outputs.max(initial=0) <= 1):
+    # Low precision may leave the range by rounding. NaN fails both comparisons.
+    if not (outputs.min(initial=0) >= -1e-3 and outputs.max(initial=0) <= 1 + 1e-3):
         raise ValueError(
             "A detector's outputs must be probabilities; this model's run from "
             f"{outputs.min():g} to {outputs.max():g}. If they are logits, put a softmax or "
             "sigmoid behind them."
         )
-    return outputs
+    return np.clip(outputs, 0, 1)

@@ -130,7 +130,8 @@ def test_wrong_outputs_are_refused():
     logits = keras.Model(inputs, keras.layers.Rescaling(8, -4)(MeanColour(1)(inputs)))
     two = keras.Model(inputs, [MeanColour(1)(inputs), MeanColour(2)(inputs)])
     for model, message in (
-        (logits, "outputs must be probabilities"),
+        (logits, "outputs must be probabilities; this model's run from -"),
+        (keras.Model(inputs, MeanColour(1)(inputs) * np.nan), "run from nan"),
         (detector(columns=3), "one or two columns"),
         (two, "one or two columns"),
     ):
