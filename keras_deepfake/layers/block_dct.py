@@ -1,0 +1,168 @@
+"""Log magnitudes of the discrete cosine transform of each block of an image."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_deepfake.layers._image_arguments import check_data_format, check_value_range
+
+
+@keras.saving.register_keras_serializable(package="keras_deepfake")
+class BlockDCT(keras.layers.Layer):
+    """Log magnitudes of the cosine transform of each block, one channel a coefficient.
+
+    Blocks of 8x8 aligned with those of JPEG show which frequencies an image has and which a
+    compression removed. The layer gives `log(|y| + epsilon)` for every coefficient y of the
+    orthonormal transform of pixels on the scale of 0-255. `adapt` measures mean and variance
+    of each coefficient on a set of images, and outputs are then standardised by them. Before
+    `adapt` the logarithms are given as they are.
+
+    The map feeds an encoder; `MomentPooling` makes a vector of it. `RGBToYCbCr` before it, and
+    a second layer on the image without its first 4 rows and columns
+    (`keras.layers.Cropping2D(((4, 0), (4, 0)))`), which shifts the grid, both help.
+
+    Args:
+        block_size: Side of a block.
+        epsilon: Added to magnitudes before the logarithm, on the scale of 0-255.
+        value_range: The lowest and highest value of a pixel, `(0, 1)` or `(0, 255)`. Of chroma
+            from `RGBToYCbCr` the range means the same.
+        data_format: `"channels_last"`, `"channels_first"`, or `None` for the Keras default.
+        **kwargs: Base layer arguments such as `name`, `dtype` and `trainable`. Coefficients
+            are computed in float32 under every dtype policy and then cast to its compute dtype.
+
+    Input shape:
+        `(batch, height, width, channels)`, or `(batch, channels, height, width)` under
+        `"channels_first"`. Sides may be unknown; rows and columns that do not fill a block are
+        dropped.
+
+    Output shape:
+        `(batch, height // block_size, width // block_size, block_size**2 * channels)`, or the
+        same with channels first: the coefficients of the first channel, row by row with the
+        constant one first, then those of the second, and so on.
+
+    Raises:
+        ValueError: If `block_size` is less than 2, `epsilon` is not positive, or `value_range`
+            is not two increasing numbers.
+
+    Example:
+        ```python
+        images = np.random.default_rng(0).random((4, 32, 32, 3), "float32")
+        dct = kd.layers.BlockDCT()
+        dct.adapt(images)
+        classifier = keras.Sequential([
+            keras.Input((None, None, 3)),
+            dct,
+            kd.layers.MomentPooling(2),
+            keras.layers.Dense(
+                2, activation="softmax", kernel_regularizer=keras.regularizers.L1L2(1e-4, 1e-3)
+            ),
+        ])
+        ```
+
+    Reference:
+        Frank et al., "Leveraging frequency analysis for deep fake image recognition", 2020,
+        section 3.
+    """
+
+    def __init__(self, block_size=8, epsilon=1.0, value_range=(0, 1), data_format=None, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        if block_size < 2:
+            raise ValueError(f"`block_size` must be at least 2; got {block_size!r}.")
+        if not epsilon > 0:
+            raise ValueError(f"`epsilon` must be positive; got {epsilon!r}.")
+        self.block_size = block_size
+        self.epsilon = epsilon
+        self.value_range = check_value_range(value_range)
+        self.data_format = check_data_format(data_format)
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def build(self, input_shape):
+        channels = input_shape[-1 if self.data_format == "channels_last" else 1]
+        size = self.block_size
+        frequency, position = np.arange(size)[:, None], np.arange(size)
+        cosines = np.cos(np.pi * (2 * position + 1) * frequency / (2 * size))
+        cosines *= np.where(frequency == 0, 1, np.sqrt(2)) / np.sqrt(size)
+        kernel = np.zeros((size, size, channels, channels, size**2), "float32")
+        for channel in range(channels):
+            kernel[:, :, channel, channel] = np.einsum("uh,vw->hwuv", cosines, cosines).reshape(
+                size, size, size**2
+            )
+        self._kernel = kernel.reshape(size, size, channels, channels * size**2)
+        for name, initializer in (("mean", "zeros"), ("variance", "ones")):
+            weight = self.add_weight(
+                name=name,
+                shape=(channels * size**2,),
+                initializer=initializer,
+                trainable=False,
+                dtype="float32",
+            )
+            setattr(self, name, weight)
+
+    def adapt(self, data):
+        """Measure mean and variance of every coefficient.
+
+        Args:
+            data: Images as one array, or an iterable of batches such as a `tf.data.Dataset`,
+                `(images, labels)` pairs included, whose labels are not used.
+        """
+        if hasattr(data, "shape"):
+            data = (data[start : start + 64] for start in range(0, len(data), 64))
+        count, total, squares = 0, 0.0, 0.0
+        for batch in data:
+            images = batch[0] if isinstance(batch, tuple | list) else batch
+            if not self.built:
+                self.build(images.shape)
+            logs = ops.convert_to_numpy(self._log_magnitudes(images)).astype("float64")
+            logs = np.moveaxis(logs, self._channel_axis, -1).reshape(-1, self._kernel.shape[-1])
+            count += len(logs)
+            total += logs.sum(axis=0)
+            squares += (logs**2).sum(axis=0)
+        if not count:
+            raise ValueError("`data` must hold at least one image; got none.")
+        mean = total / count
+        self.mean.assign(mean)
+        self.variance.assign(np.maximum(squares / count - mean**2, 0))
+
+    @property
+    def _channel_axis(self):
+        return -1 if self.data_format == "channels_last" else 1
+
+    def _log_magnitudes(self, images):
+        low, high = self.value_range
+        pixels = (ops.cast(images, "float32") - low) * (255 / (high - low))
+        coefficients = ops.conv(
+            pixels, self._kernel, strides=self.block_size, data_format=self.data_format
+        )
+        return ops.log(ops.abs(coefficients) + self.epsilon)
+
+    def call(self, inputs):
+        mean, variance = ops.convert_to_tensor(self.mean), ops.convert_to_tensor(self.variance)
+        if self.data_format == "channels_first":
+            mean, variance = mean[:, None, None], variance[:, None, None]
+        # A coefficient that never varied, such as one that JPEG always removes, stays near 0.
+        deviation = ops.maximum(ops.sqrt(variance), 1e-3)
+        outputs = (self._log_magnitudes(inputs) - mean) / deviation
+        return ops.cast(outputs, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        if self.data_format == "channels_last":
+            batch, height, width, channels = input_shape
+        else:
+            batch, channels, height, width = input_shape
+        height, width = (
+            None if side is None else side // self.block_size for side in (height, width)
+        )
+        channels *= self.block_size**2
+        if self.data_format == "channels_last":
+            return (batch, height, width, channels)
+        return (batch, channels, height, width)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            block_size=self.block_size,
+            epsilon=self.epsilon,
+            value_range=self.value_range,
+            data_format=self.data_format,
+        )
+        return config
