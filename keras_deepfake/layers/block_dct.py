@@ -88,15 +88,11 @@ class BlockDCT(keras.layers.Layer):
                 size, size, size**2
             )
         self._kernel = kernel.reshape(size, size, channels, channels * size**2)
-        for name, initializer in (("mean", "zeros"), ("variance", "ones")):
-            weight = self.add_weight(
-                name=name,
-                shape=(channels * size**2,),
-                initializer=initializer,
-                trainable=False,
-                dtype="float32",
-            )
-            setattr(self, name, weight)
+        statistics = {"shape": (channels * size**2,), "dtype": "float32", "trainable": False}
+        self.mean = self.add_weight(name="mean", initializer="zeros", autocast=False, **statistics)
+        self.variance = self.add_weight(
+            name="variance", initializer="ones", autocast=False, **statistics
+        )
 
     def adapt(self, data):
         """Measure mean and variance of every coefficient.
@@ -105,10 +101,11 @@ class BlockDCT(keras.layers.Layer):
             data: Images as one array, or an iterable of batches such as a `tf.data.Dataset`,
                 `(images, labels)` pairs included, whose labels are not used.
         """
+        batches = data
         if hasattr(data, "shape"):
-            data = (data[start : start + 64] for start in range(0, len(data), 64))
+            batches = (data[start : start + 64] for start in range(0, len(data), 64))
         count, total, squares = 0, 0.0, 0.0
-        for batch in data:
+        for batch in batches:
             images = batch[0] if isinstance(batch, tuple | list) else batch
             if not self.built:
                 self.build(images.shape)

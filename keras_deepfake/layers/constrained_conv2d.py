@@ -87,6 +87,10 @@ class ConstrainedConv2D(keras.layers.Conv2D):
                 f"one weight; got {kernel_size!r}. Use 3 or 5."
             )
 
+    def add_weight(self, *args, **kwargs):
+        # Half precision would spoil the sums.
+        return super().add_weight(*args, autocast=False, **kwargs)
+
     def constrained_kernel(self):
         """Return the filters in use, of the shape of `kernel`."""
         return self._constrain(ops.convert_to_tensor(self.kernel))
@@ -104,6 +108,7 @@ class ConstrainedConv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs, kernel):
         inputs = ops.cast(inputs, self.variable_dtype)
+        kernel = ops.cast(kernel, self.variable_dtype)
         return super().convolution_op(inputs, self._constrain(kernel))
 
     def call(self, inputs):

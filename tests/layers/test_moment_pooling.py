@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_deepfake as kd
+
+
+@pytest.mark.parametrize("num_moments", [1, 2, 3, 4])
+def test_matches_numpy(num_moments):
+    maps = np.random.default_rng(0).gamma(2.0, size=(3, 6, 5, 4)).astype("float32")
+    values = maps.astype("float64")
+    mean, deviation = values.mean(axis=(1, 2)), values.std(axis=(1, 2))
+    standard = (values - mean[:, None, None]) / deviation[:, None, None]
+    moments = [mean, deviation, (standard**3).mean(axis=(1, 2)), (standard**4).mean(axis=(1, 2))]
+    outputs = kd.layers.MomentPooling(num_moments)(maps)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(outputs), np.hstack(moments[:num_moments]), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_moments_of_a_normal_distribution():
+    maps = np.random.default_rng(0).normal(5.0, 2.0, (1, 300, 300, 1)).astype("float32")
+    moments = ops.convert_to_numpy(kd.layers.MomentPooling()(maps))[0]
+    np.testing.assert_allclose(moments, [5, 2, 0, 3], atol=0.05)
+
+
+def test_constant_channel():
+    moments = kd.layers.MomentPooling()(np.full((1, 4, 4, 1), 0.5, "float32"))
+    np.testing.assert_allclose(ops.convert_to_numpy(moments), [[0.5, 0, 0, 0]], atol=1e-5)
+
+
+@pytest.mark.parametrize("num_moments", [0, 5, 1.5])
+def test_bad_num_moments(num_moments):
+    with pytest.raises(ValueError, match="`num_moments`"):
+        kd.layers.MomentPooling(num_moments)
