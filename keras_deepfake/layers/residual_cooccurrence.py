@@ -28,14 +28,18 @@ class ResidualCooccurrence(keras.layers.Layer):
     Counts of horizontal and vertical differences are added. Each histogram becomes frequencies
     of sum 1, and their square roots are given, which a linear classifier separates better.
 
-    These are the statistics of noise, resampling and rounding, and the strongest feature for
-    faces that are generated whole. The vector goes straight under a regularised softmax head;
-    standardise it first (see the example). Images must be at the size they were made at. No
-    gradient reaches the inputs, and the layer has no weights.
+    These are statistics of noise, resampling and rounding, and the strongest of the library's
+    fixed features for faces that are generated whole. Images must be at the size they were
+    made at. The layer has no weights, and no gradient reaches its inputs.
+
+    The vector goes straight under a regularised softmax head. Centre it, but do not divide
+    each number by its own deviation: the square root has made the noise of all alike, and
+    rare triples would be blown up. The large `epsilon` of the example does so.
 
     Args:
         orders: Orders of the differences.
-        steps: Quantisation steps, on the scale of 0-255.
+        steps: Quantisation steps, whole numbers on the scale of 0-255. Memory grows with the
+            cube of the largest step times `truncation`.
         truncation: Largest magnitude of a symbol.
         symmetric: Add up the triples that mirroring the image or inverting its contrast turns
             into each other: the vector gets about a quarter as long, and its frequencies
@@ -49,27 +53,24 @@ class ResidualCooccurrence(keras.layers.Layer):
 
     Input shape:
         `(batch, height, width, 3)`, or `(batch, 3, height, width)` under `"channels_first"`.
-        Sides may be unknown, and must be greater than the largest order by 3 or more (twice
-        that with `half_scale`).
+        Sides may be unknown; they must be at least the largest order plus 3, and twice that
+        with `half_scale`.
 
     Output shape:
-        `(batch, features)`. Ordered by scale, order and step; then along, across, cross; then
-        Y, Cb, Cr; then the triple.
+        `(batch, features)`, 6176 features by default. They are ordered by scale and order; then
+        along, across, cross; then step; then Y, Cb, Cr; then the triple.
 
     Raises:
         ValueError: If `orders`, `steps` or `truncation` are not positive integers, the images
-            do not have 3 channels, or `value_range` is not two increasing numbers.
+            are too small or do not have 3 channels, or `value_range` is not two increasing
+            numbers.
 
     Example:
         ```python
-        images = np.random.default_rng(0).random((8, 32, 32, 3), "float32")
-        cooccurrence = kd.layers.ResidualCooccurrence()
-        standardize = keras.layers.Normalization()
-        standardize.adapt(cooccurrence(images))
         classifier = keras.Sequential([
             keras.Input((None, None, 3)),
-            cooccurrence,
-            standardize,
+            kd.layers.ResidualCooccurrence(),
+            keras.layers.BatchNormalization(center=False, scale=False, epsilon=1e-3),
             keras.layers.Dense(
                 2, activation="softmax", kernel_regularizer=keras.regularizers.L1L2(1e-5, 1e-2)
             ),
@@ -85,7 +86,7 @@ class ResidualCooccurrence(keras.layers.Layer):
     def __init__(
         self,
         orders=(1, 2),
-        steps=(1, 2),
+        steps=(1, 3),
         truncation=3,
         symmetric=True,
         cross_channel=True,
@@ -128,11 +129,17 @@ class ResidualCooccurrence(keras.layers.Layer):
         return np.unique(triples, axis=0, return_inverse=True)[1].astype("int32")
 
     def build(self, input_shape):
-        channels = input_shape[-1 if self.data_format == "channels_last" else 1]
-        if channels != 3:
+        if self.data_format == "channels_last":
+            _, *sides, channels = input_shape
+        else:
+            _, channels, *sides = input_shape
+        least = (max(self.orders) + 3) * (2 if self.half_scale else 1)
+        if channels != 3 or any(side is not None and side < least for side in sides):
             raise ValueError(
-                "`ResidualCooccurrence` needs images of 3 channels; got input shape "
-                f"{tuple(input_shape)} with data_format={self.data_format!r}."
+                "`ResidualCooccurrence` needs images of 3 channels and, with "
+                f"orders={self.orders} and half_scale={self.half_scale}, of sides of at least "
+                f"{least}; got input shape {tuple(input_shape)} with "
+                f"data_format={self.data_format!r}."
             )
 
     def call(self, inputs):
@@ -187,7 +194,7 @@ class ResidualCooccurrence(keras.layers.Layer):
         # Every plane counts in a range of numbers of its own.
         numbers = ops.reshape(numbers + base**3 * ops.arange(rows)[:, None], (-1,))
         size = rows * base**3
-        # Torch's segment sum takes 20 times as long; no other backend can compile `bincount`.
+        # Torch's segment sum takes 20 times as long; the others cannot compile `bincount`.
         if keras.backend.backend() == "torch":
             counts = ops.cast(ops.bincount(numbers, minlength=size), "float32")
         else:

@@ -148,6 +148,7 @@ def test_bad_arguments(arguments):
         kd.layers.ResidualCooccurrence(**arguments)
 
 
-def test_needs_three_channels():
-    with pytest.raises(ValueError, match="3 channels"):
-        kd.layers.ResidualCooccurrence()(np.zeros((1, 8, 8, 1), "float32"))
+@pytest.mark.parametrize("shape", [(1, 16, 16, 1), (1, 9, 16, 3)])
+def test_bad_images(shape):
+    with pytest.raises(ValueError, match=r"3 channels and.* sides of at least 10"):
+        kd.layers.ResidualCooccurrence()(np.zeros(shape, "float32"))
