@@ -9,9 +9,12 @@ from keras_deepfake.layers.gem_pooling import GeMPooling
 from keras_deepfake.layers.masking_noise import MaskingNoise
 from keras_deepfake.layers.moment_pooling import MomentPooling
 from keras_deepfake.layers.neighboring_pixel_residual import NeighboringPixelResidual
+from keras_deepfake.layers.random_degradation import RandomDegradation
+from keras_deepfake.layers.random_jpeg_compression import RandomJPEGCompression
 from keras_deepfake.layers.residual_cooccurrence import ResidualCooccurrence
 from keras_deepfake.layers.rgb_to_ycbcr import RGBToYCbCr
 from keras_deepfake.layers.salt_and_pepper_noise import SaltAndPepperNoise
+from keras_deepfake.layers.self_blended_images import SelfBlendedImages
 from keras_deepfake.layers.srm_residual import SRMResidual
 from keras_deepfake.layers.temperature_scaling import TemperatureScaling
 
@@ -26,8 +29,11 @@ __all__ = [
     "MomentPooling",
     "NeighboringPixelResidual",
     "RGBToYCbCr",
+    "RandomDegradation",
+    "RandomJPEGCompression",
     "ResidualCooccurrence",
     "SRMResidual",
     "SaltAndPepperNoise",
+    "SelfBlendedImages",
     "TemperatureScaling",
 ]

@@ -63,6 +63,11 @@ def model_case(component, make_with, label="default", *, options=None, **argumen
     return Case(component, make, (16, 16, 3), label, **(options or {}))
 
 
+def self_blended_images(dtype=None):
+    degradation = kd.layers.RandomDegradation(seed=1, dtype=dtype)
+    return kd.layers.SelfBlendedImages(degradation, return_masks=True, seed=2, dtype=dtype)
+
+
 WITHOUT_WEIGHTS = {"trains": False}
 HEAD = {"float32_layers": ("head",)}
 CALIBRATED = {"float32_layers": ("head", "temperature_scaling")}
@@ -87,6 +92,19 @@ CASES = [
         data_format="channels_first",
         options=WITHOUT_WEIGHTS,
     ),
+    layer_case(kd.layers.RandomDegradation, (16, 24, 3), seed=1, options=WITHOUT_WEIGHTS),
+    layer_case(
+        kd.layers.RandomJPEGCompression,
+        (3, 17, 12),
+        "channels_first",
+        quality=50,
+        chroma_subsampling="4:4:4",
+        value_range=(-1, 1),
+        seed=1,
+        data_format="channels_first",
+        options=WITHOUT_WEIGHTS,
+    ),
+    Case(kd.layers.SelfBlendedImages, self_blended_images, (16, 24, 3), **WITHOUT_WEIGHTS),
     layer_case(kd.layers.SaltAndPepperNoise, (8, 8, 3), rate=0.3, options=WITHOUT_WEIGHTS),
     layer_case(kd.layers.TemperatureScaling, (2,), temperature=1.7, options=WITHOUT_WEIGHTS),
     layer_case(

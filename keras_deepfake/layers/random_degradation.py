@@ -1,0 +1,160 @@
+"""Blur, resizing and JPEG in random order."""
+
+import keras
+
+from keras_deepfake.layers._jpeg import compress
+from keras_deepfake.layers._random_image_layer import RandomImageLayer
+from keras_deepfake.layers._rounding import round_to_levels
+from keras_deepfake.layers._separable_filters import apply_filter, down_up_matrix, gaussian_matrix
+
+
+@keras.saving.register_keras_serializable(package="keras_deepfake")
+class RandomDegradation(RandomImageLayer):
+    """Blurs, resizes and JPEG-compresses each image in a random order and strength.
+
+    What happens to a photograph on its way through the net: a detector trained without it fails
+    on recompressed images. Each image draws its own order, its own strengths, and whether each of
+    the three acts at all:
+
+    - Gaussian blur of random standard deviation;
+    - antialiased linear reduction to a random fraction of the size, and linear enlargement back;
+    - JPEG compression of random quality (`RandomJPEGCompression`, chroma at half resolution).
+
+    The result is rounded to the 256 levels of an 8-bit image, degraded or not. The layer acts only
+    with `training=True`, which is the default of a direct call, as for Keras's own augmentation
+    layers. It can be mapped over a `tf.data.Dataset` under every backend, and passes gradients.
+    Noise is left to `keras.layers.GaussianNoise`.
+
+    Args:
+        blur: Pair of floats, the range of the standard deviation in pixels. `None` for no blur.
+            Defaults to `(0.0, 2.0)`.
+        resize: Pair of floats in (0, 1], the range of the fraction that each side is reduced to.
+            `None` for no resizing. Defaults to `(0.5, 1.0)`.
+        jpeg: Pair of integers from 1 to 100, the range of the quality. `None` for no compression.
+            Defaults to `(30, 100)`.
+        probability: Float in [0, 1]. The probability of each of the three to act on an image.
+        value_range: The lowest and the highest value of the images, `(0, 1)` or `(0, 255)`.
+            Defaults to `(0, 1)`.
+        seed: Integer. Seed of the random choices.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to the Keras setting.
+        **kwargs: Base layer keyword arguments, such as `name` and `dtype`.
+
+    Input shape:
+        RGB images, 4-D `(batch, height, width, 3)` (or `(batch, 3, height, width)` with
+        `"channels_first"`) or one 3-D image, of any size.
+
+    Output shape:
+        The input's, in the compute dtype.
+
+    Raises:
+        ValueError: If an argument is not one of the above, or the images are not RGB.
+
+    Example:
+        ```python
+        images = np.random.uniform(size=(4, 48, 48, 3))
+        degrade = kd.layers.RandomDegradation(blur=(0.0, 1.5), jpeg=(40, 95), seed=0)
+        degraded = degrade(images, training=True)
+        ```
+
+    As a step of a `tf.data` pipeline: `dataset.map(lambda x, y: (degrade(x), y))`.
+
+    Reference:
+        Wang et al. (2020), "CNN-generated images are surprisingly easy to spot... for now",
+        section 3.3 (blur and JPEG as augmentation).
+    """
+
+    def __init__(
+        self,
+        blur=(0.0, 2.0),
+        resize=(0.5, 1.0),
+        jpeg=(30, 100),
+        probability=0.5,
+        value_range=(0, 1),
+        seed=None,
+        data_format=None,
+        **kwargs,
+    ):
+        super().__init__(value_range=value_range, seed=seed, data_format=data_format, **kwargs)
+        if blur is not None and not 0 <= blur[0] <= blur[1]:
+            raise ValueError(
+                "`blur` must be None or a pair of standard deviations in pixels, the lower first, "
+                f"for example (0.0, 2.0). Received: blur={blur}"
+            )
+        if resize is not None and not 0 < resize[0] <= resize[1] <= 1:
+            raise ValueError(
+                "`resize` must be None or a pair of fractions in (0, 1], the lower first, for "
+                f"example (0.5, 1.0). Received: resize={resize}"
+            )
+        if jpeg is not None and not 1 <= jpeg[0] <= jpeg[1] <= 100:
+            raise ValueError(
+                "`jpeg` must be None or a pair of integers from 1 to 100, the lower first, for "
+                f"example (30, 100). Received: jpeg={jpeg}"
+            )
+        if not 0 <= probability <= 1:
+            raise ValueError(
+                f"`probability` must be between 0 and 1. Received: probability={probability}"
+            )
+        self.blur = None if blur is None else tuple(blur)
+        self.resize = None if resize is None else tuple(resize)
+        self.jpeg = None if jpeg is None else tuple(jpeg)
+        self.probability = probability
+
+    def get_random_transformation(self, data, training=True, seed=None):
+        if not training:
+            return None
+        seed = seed or self._get_seed_generator(self.backend.name)
+        batch_size = self._batch_size(data)
+        acts = self._uniform((batch_size, 3), 0.0, 1.0, seed) < self.probability
+        times = self._uniform((batch_size, 3), 0.0, 1.0, seed)
+        transformation = {
+            # Of blur, resizing and JPEG; a step that does not act never comes.
+            "times": self.backend.numpy.where(acts, times, float("inf")),
+            "sigma": self._uniform((batch_size,), *(self.blur or (0.0, 0.0)), seed),
+            "scale": self._uniform((batch_size,), *(self.resize or (1.0, 1.0)), seed),
+        }
+        if self.jpeg is not None:
+            transformation["quality"] = self.backend.random.randint(
+                (batch_size,), self.jpeg[0], self.jpeg[1] + 1, dtype="int32", seed=seed
+            )
+        return transformation
+
+    def transform_planes(self, planes, transformation):
+        ops = self.backend.numpy
+        times = transformation["times"]
+        acts = ops.isfinite(times)
+        if self.jpeg is None:
+            return round_to_levels(
+                self.backend, self._blur_and_resize(planes, transformation, acts)
+            )
+        # JPEG is by far the costliest step: computed once, with the others before or after it.
+        before, after = times < times[:, 2:], ops.logical_and(acts, times > times[:, 2:])
+        planes = self._blur_and_resize(planes, transformation, before)
+        compressed = compress(self.backend, planes, transformation["quality"], "4:2:0")
+        planes = ops.where(acts[:, 2, None, None, None], compressed, planes)
+        return round_to_levels(self.backend, self._blur_and_resize(planes, transformation, after))
+
+    def _blur_and_resize(self, planes, transformation, acts):
+        ops = self.backend.numpy
+        times = transformation["times"]
+        blur_first = (times[:, 0] < times[:, 1])[:, None, None]
+        sigma = ops.where(acts[:, 0], transformation["sigma"], 0.0)
+        scale = ops.where(acts[:, 1], transformation["scale"], 1.0)
+        filters = []
+        for size in self.backend.shape(planes)[2:]:
+            blur = gaussian_matrix(self.backend, size, sigma)
+            resize = down_up_matrix(self.backend, size, scale)
+            first = ops.where(blur_first, blur, resize)
+            filters.append(ops.matmul(ops.where(blur_first, resize, blur), first))
+        return apply_filter(self.backend, planes, *filters)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            {
+                "blur": self.blur,
+                "resize": self.resize,
+                "jpeg": self.jpeg,
+                "probability": self.probability,
+            }
+        )
+        return config
