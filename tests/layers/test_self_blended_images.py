@@ -7,7 +7,7 @@ from keras import ops
 import keras_deepfake as kd
 
 
-def photographs(batch=6, height=32, width=28):
+def photographs(batch=8, height=32, width=28):
     random = np.random.default_rng(0)
     cells = random.integers(30, 226, (batch, height // 4, width // 4, 3))
     return cells.repeat(4, 1).repeat(4, 2).astype("float32")
@@ -31,9 +31,9 @@ def halves(array):
 
 def test_pairs_and_labels():
     images, labels, masks = call(photographs(), seed=0)
-    assert images.shape == (12, 32, 28, 3)
-    assert masks.shape == (12, 32, 28, 1)
-    np.testing.assert_array_equal(labels, [[0, 1]] * 6 + [[1, 0]] * 6)
+    assert images.shape == (16, 32, 28, 3)
+    assert masks.shape == (16, 32, 28, 1)
+    np.testing.assert_array_equal(labels, [[0, 1]] * 8 + [[1, 0]] * 8)
     real_masks, fake_masks = halves(masks)
     assert not real_masks.any()
     assert all(mask.max() >= 0.24 for mask in fake_masks)
@@ -96,23 +96,23 @@ def test_pair_is_degraded_alike():
     degradation = kd.layers.RandomDegradation(
         blur=(1.0, 2.0), resize=None, jpeg=None, probability=1.0, value_range=(0, 255), seed=0
     )
-    images, _, masks = call(photographs(8, 48, 48), seed=1, degradation=degradation)
-    plain, _, same_masks = call(photographs(8, 48, 48), seed=1)
+    images, _, masks = call(photographs(), seed=1, degradation=degradation)
+    plain, _, same_masks = call(photographs(), seed=1)
     np.testing.assert_array_equal(masks, same_masks)
     real, fake = halves(images)
     assert np.all(np.mean(np.abs(real - halves(plain)[0]), axis=(1, 2, 3)) > 1)
     # Further from the blended region than the blur reaches, real and fake stay equal.
-    far = np.ones((8, 48, 48), bool)
+    far = np.ones((8, 32, 28), bool)
     for image, y, x in np.argwhere(halves(masks)[1][..., 0] > 0):
         far[image, max(y - 14, 0) : y + 15, max(x - 14, 0) : x + 15] = False
-    assert far.sum() > 300
+    assert far.sum() > 100
     np.testing.assert_array_equal(fake[far], real[far])
 
 
 def test_works_with_an_augmentation_of_keras():
     flip = keras.layers.RandomFlip("horizontal", seed=0)
-    images, _, _ = call(photographs(8), seed=1, degradation=flip)
-    plain, _, _ = call(photographs(8), seed=1)
+    images, _, _ = call(photographs(), seed=1, degradation=flip)
+    plain, _, _ = call(photographs(), seed=1)
     flipped = [np.array_equal(a, b[:, ::-1]) for a, b in zip(images, plain, strict=True)]
     kept = [np.array_equal(a, b) for a, b in zip(images, plain, strict=True)]
     assert any(flipped)
@@ -123,8 +123,8 @@ def test_works_with_an_augmentation_of_keras():
 def test_not_training_returns_the_images_labelled_real():
     images, labels, masks = call(photographs(), training=False)
     np.testing.assert_array_equal(images, photographs())
-    np.testing.assert_array_equal(labels, [[0, 1]] * 6)
-    assert masks.shape == (6, 32, 28, 1)
+    np.testing.assert_array_equal(labels, [[0, 1]] * 8)
+    assert masks.shape == (8, 32, 28, 1)
     assert not masks.any()
 
 
@@ -146,10 +146,10 @@ def test_channels_first_is_the_same():
 def test_maps_a_dataset_and_fits():
     degradation = kd.layers.RandomDegradation(value_range=(0, 255), seed=0)
     layer = kd.layers.SelfBlendedImages(degradation, value_range=(0, 255), seed=0)
-    dataset = tf.data.Dataset.from_tensor_slices(photographs().astype("uint8")).batch(3).map(layer)
+    dataset = tf.data.Dataset.from_tensor_slices(photographs().astype("uint8")).batch(4).map(layer)
     for images, labels in dataset:
-        assert images.shape == (6, 32, 28, 3)
-        np.testing.assert_array_equal(labels.numpy(), [[0, 1]] * 3 + [[1, 0]] * 3)
+        assert images.shape == (8, 32, 28, 3)
+        np.testing.assert_array_equal(labels.numpy(), [[0, 1]] * 4 + [[1, 0]] * 4)
     model = keras.Sequential(
         [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2, activation="softmax")]
     )
