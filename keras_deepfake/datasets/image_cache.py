@@ -57,6 +57,9 @@ class ImageCache:
     def put(self, position, image):
         """Keeps an image; the last one completes the file."""
         with self.lock:
+            # Two passes at a time may both have read it.
+            if self.present[position]:
+                return np.bool_(False)
             if self.images is None:
                 self._allocate()
             self.images[position] = image
@@ -75,9 +78,14 @@ class ImageCache:
         )
         os.close(handle)
         weakref.finalize(self, _remove, self.unfinished)
-        self.images = np.lib.format.open_memmap(
+        images = np.lib.format.open_memmap(
             self.unfinished, mode="w+", dtype=self.dtype, shape=self.shape
         )
+        # A mapped file that outgrows the disk would kill the process instead of raising.
+        if hasattr(os, "posix_fallocate"):
+            with open(self.unfinished, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, os.path.getsize(self.unfinished))
+        self.images = images
 
 
 def _remove(path):

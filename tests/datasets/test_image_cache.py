@@ -44,11 +44,21 @@ def test_a_half_written_file_is_never_served(files):
     assert not other.present.any()
     # Both may go on; the second to end puts the same file in place again.
     fill(other)
+    fill(other)
     fill(half)
     (name,) = os.listdir(folder)
     assert name.endswith(".npy")
     complete = make(files)
     np.testing.assert_array_equal([complete.get(i) for i in range(3)], images())
+
+
+def test_a_full_disk_raises(files, monkeypatch):
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", refuse, raising=False)
+    with pytest.raises(OSError, match="No space left"):
+        fill(make(files))
 
 
 def test_an_abandoned_file_is_removed(files):
