@@ -1,5 +1,6 @@
-"""Evaluation of detectors: curves, reports with intervals, calibration."""
+"""Evaluation: curves, reports with intervals, calibration, robustness, audits of data."""
 
+from keras_deepfake.evaluation.audit_dataset import DatasetAudit, Finding, audit_dataset
 from keras_deepfake.evaluation.calibrate import calibrate
 from keras_deepfake.evaluation.curves import precision_recall_curve, reliability_curve, roc_curve
 from keras_deepfake.evaluation.detection_report import DetectionReport, detection_report
@@ -9,10 +10,13 @@ from keras_deepfake.evaluation.predict_images import Prediction, Predictions, pr
 from keras_deepfake.evaluation.report_comparison import ReportComparison
 
 __all__ = [
+    "DatasetAudit",
     "DetectionReport",
+    "Finding",
     "Prediction",
     "Predictions",
     "ReportComparison",
+    "audit_dataset",
     "calibrate",
     "detection_report",
     "evaluate_detector",

@@ -1,0 +1,86 @@
+"""Copies among images: of the same bytes or pixels, and re-encoded or resized."""
+
+import numpy as np
+
+from keras_deepfake.evaluation.file_traits import THUMBNAIL_SIZE
+
+# Of aligned faces of different people the most alike correlate at .85, and copies saved as JPEG
+# of quality 30, or shrunk to a quarter, at .97 and more.
+_MIN_CORRELATION = 0.94
+# The same after subtracting what all pictures of the set share; needs enough of them.
+_MIN_CENTRED_CORRELATION = 0.9
+_MIN_IMAGES_TO_CENTRE = 10
+_BLUR_RADIUS = 3
+
+
+def exact_copies(traits):
+    """Sets of files with the same bytes or the same pixels, as an integer for each file."""
+    pairs = []
+    for hashes in ([t.file_hash for t in traits], [t.pixel_hash for t in traits]):
+        first = {}
+        pairs += [(first.setdefault(value, i), i) for i, value in enumerate(hashes)]
+    return connected_sets(pairs, len(traits))
+
+
+def connected_sets(pairs, count):
+    """Integer for each of `count` members, equal where a chain of pairs connects them."""
+    parent = list(range(count))
+
+    def root(i):
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for i, j in pairs:
+        parent[root(j)] = root(i)
+    return np.array([root(i) for i in range(count)], dtype=int)
+
+
+def similar_pairs(thumbnails, block_size=1024):
+    """Yield pairs of images that are the same picture, re-encoded or resized.
+
+    Pictures are compared at 32 x 32 by the correlation of what is left after subtracting a
+    local mean of 7 x 7, and of what is left after subtracting the mean picture of the set as
+    well: lighting, alignment and a common background do not make different faces copies.
+    Cropped, rotated and mirrored copies are not found.
+
+    Args:
+        thumbnails: uint8 array `(images, 32, 32)`.
+        block_size: Images that are compared to all others at once.
+
+    Yields:
+        Integer arrays `(i, j)` of one length, with `i < j`.
+    """
+    vectors = np.concatenate(
+        [
+            _normalised(thumbnails[start : start + block_size])
+            for start in range(0, len(thumbnails), block_size)
+        ]
+    )
+    centred = vectors
+    if len(vectors) >= _MIN_IMAGES_TO_CENTRE:
+        centred = _unit_length(vectors - vectors.mean(axis=0))
+    for start in range(0, len(vectors), block_size):
+        rows, rest = slice(start, start + block_size), slice(start, None)
+        similar = vectors[rows] @ vectors[rest].T >= _MIN_CORRELATION
+        similar &= centred[rows] @ centred[rest].T >= _MIN_CENTRED_CORRELATION
+        i, j = np.nonzero(similar)
+        upper = i < j
+        yield i[upper] + start, j[upper] + start
+
+
+def _normalised(thumbnails):
+    """High-passed thumbnails as vectors of length 1; flat ones as zeros."""
+    levels = thumbnails.astype("float32")
+    window = 2 * _BLUR_RADIUS + 1
+    padding = ((0, 0), (_BLUR_RADIUS, _BLUR_RADIUS), (_BLUR_RADIUS, _BLUR_RADIUS))
+    padded = np.pad(levels, padding, mode="reflect")
+    sums = sum(padded[:, k : k + THUMBNAIL_SIZE] for k in range(window))
+    sums = sum(sums[:, :, k : k + THUMBNAIL_SIZE] for k in range(window))
+    vectors = (levels - sums / window**2).reshape(len(levels), -1)
+    return _unit_length(vectors - vectors.mean(axis=1, keepdims=True))
+
+
+def _unit_length(vectors):
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)

@@ -1,0 +1,421 @@
+import dataclasses
+import html.parser
+import json
+import os
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_deepfake.datasets import ImageIndex
+from keras_deepfake.evaluation import audit_dataset
+
+SIZE = 48
+
+
+def picture(rng, size=SIZE):
+    """A smooth random colour picture with some grain."""
+    coarse = Image.fromarray(rng.integers(0, 256, (7, 7, 3), dtype="uint8"))
+    smooth = np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC), dtype=float)
+    return Image.fromarray(np.clip(smooth + rng.normal(0, 6, smooth.shape), 0, 255).astype("uint8"))
+
+
+def save(image, path, **options):
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".jpg":
+        options = {"quality": 85, "subsampling": "4:2:0", **options}
+    image.save(path, **options)
+    return os.fspath(path)
+
+
+def write(folder, fake=lambda image: image, count=40, seed=0, **fake_options):
+    """`count` pictures of both classes; `fake` and `fake_options` plant a difference."""
+    rng = np.random.default_rng(seed)
+    suffix = fake_options.pop("suffix", ".jpg")
+    for number in range(count):
+        save(picture(rng), f"{folder}/real/{number:03d}.jpg")
+        save(fake(picture(rng)), f"{folder}/fake/{number:03d}{suffix}", **fake_options)
+    return folder
+
+
+def audit(folder, groups=None, **kwargs):
+    return audit_dataset(ImageIndex.from_directory(folder, groups=groups), **kwargs)
+
+
+def severities(audit):
+    """The worst severity of each kind that is more than information."""
+    found = {}
+    for finding in audit.findings:
+        if finding.severity != "info":
+            found.setdefault(finding.kind, finding.severity)
+    return found
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("clean"))
+
+
+def blurred(image):
+    small = image.resize((SIZE // 2, SIZE // 2), Image.Resampling.BILINEAR)
+    return small.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+
+
+def exif():
+    exif = Image.Exif()
+    exif[271] = "camera"
+    return exif
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_clean_set_has_no_error_and_no_warning(tmp_path, seed):
+    result = audit(write(tmp_path, seed=seed), seed=seed)
+    assert result.ok
+    assert severities(result) == {}
+    assert result.splits == {"data": {"fake": 40, "real": 40}}
+    assert set(result.shortcuts) == {
+        "format",
+        "image_size",
+        "jpeg_quality",
+        "chroma_subsampling",
+        "file_size",
+        "colour_mode",
+        "brightness",
+        "sharpness",
+        "metadata",
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "planted"),
+    [
+        ("format", {"suffix": ".png"}),
+        ("jpeg_quality", {"quality": 84}),
+        ("chroma_subsampling", {"subsampling": "4:4:4"}),
+        ("image_size", {"fake": lambda image: image.resize((SIZE + 1, SIZE))}),
+        ("colour_mode", {"fake": lambda image: image.convert("L")}),
+        ("colour_mode", {"fake": lambda image: image.convert("L").convert("RGB")}),
+        ("brightness", {"fake": lambda image: Image.eval(image, lambda level: level * 6 // 10)}),
+        ("sharpness", {"fake": blurred}),
+        ("metadata", {"exif": exif()}),
+        ("metadata", {"comment": b"made by a generator"}),
+        ("file_size", {"fake": blurred}),
+    ],
+)
+def test_a_planted_shortcut_is_an_error(tmp_path, kind, planted):
+    result = audit(write(tmp_path, **planted))
+    assert not result.ok
+    found = [finding for finding in result.findings if finding.kind == kind]
+    assert [finding.severity for finding in found] == ["error"]
+    assert "AUC" in found[0].message
+    assert set(found[0].paths) <= {os.fspath(path) for path in tmp_path.rglob("*.*")}
+    assert result.shortcuts[kind]["low"] >= 0.7
+
+
+@pytest.mark.parametrize("planted", [{"subsampling": "4:4:4"}, {"exif": exif()}])
+def test_what_the_pixels_do_not_show_is_found_alone(tmp_path, planted):
+    # Quality and format of the files stay the same.
+    found = severities(audit(write(tmp_path, **planted)))
+    assert set(found) <= {"chroma_subsampling", "metadata", "file_size"}
+
+
+def test_a_shortcut_need_not_be_monotone(tmp_path):
+    # Real pictures are of middle brightness, fakes dark or bright.
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        save(picture(rng), tmp_path / f"real/{number}.png")
+        shift = (-70, 70)[number % 2]
+        image = Image.eval(picture(rng), lambda level, shift=shift: min(max(level + shift, 0), 255))
+        save(image, tmp_path / f"fake/{number}.png")
+    assert severities(audit(tmp_path))["brightness"] == "error"
+
+
+def test_a_shortcut_of_one_kind_of_fake_is_found(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        save(picture(rng), tmp_path / f"real/{number}.jpg")
+        kind, suffix = ("swap", "png") if number < 12 else ("gan", "jpg")
+        save(picture(rng), tmp_path / f"fake/{kind}/{number}.{suffix}")
+    result = audit(tmp_path)
+    assert result.shortcuts["format"]["low"] < 0.6
+    (finding,) = [finding for finding in result.findings if finding.kind == "format"]
+    assert finding.severity == "error"
+    assert "'swap'" in finding.message
+
+
+def test_a_shortcut_of_one_split_is_found(tmp_path):
+    write(tmp_path / "train", count=60)
+    write(tmp_path / "test", count=10, seed=1, suffix=".png")
+    result = audit_dataset(
+        {name: ImageIndex.from_directory(tmp_path / name) for name in ("train", "test")}
+    )
+    assert result.shortcuts["format"]["low"] < 0.6
+    (finding,) = [finding for finding in result.findings if finding.kind == "format"]
+    assert finding.severity == "error"
+    assert "split 'test'" in finding.message
+
+
+def test_images_of_one_group_are_not_independent(tmp_path):
+    # The camera of each person has its own brightness, which has nothing to do with the class.
+    rng = np.random.default_rng(1)
+    for person in range(24):
+        gain = rng.uniform(0.2, 1)
+        for number in range(6):
+            image = Image.eval(picture(rng), lambda level, gain=gain: int(level * gain))
+            save(image, tmp_path / f"{('fake', 'real')[person % 2]}/{person}_{number}.png")
+    by_image = audit(tmp_path).shortcuts["brightness"]
+    by_group = audit(tmp_path, groups=lambda path: os.path.basename(path).split("_")[0])
+    by_group = by_group.shortcuts["brightness"]
+    assert by_image["low"] > 0.55 > by_group["low"]
+    assert by_group["high"] - by_group["low"] > 1.5 * (by_image["high"] - by_image["low"])
+
+
+def test_few_groups(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, suffix, gain in (("fake", "png", 0.3), ("real", "jpg", 1)):
+        for number in range(12):
+            image = Image.eval(picture(rng), lambda level, gain=gain: int(level * gain))
+            save(image, tmp_path / f"{name}/{number % 3}_{number}.{suffix}")
+    result = audit(tmp_path, groups=lambda path: os.path.relpath(path, tmp_path).split("_")[0])
+    # Three people of a class can differ in brightness by chance, but hardly in their format.
+    assert "brightness" not in result.shortcuts
+    assert severities(result) == {"format": "error"}
+    assert "by image, as there are too few groups" in result.findings[0].message
+
+
+def test_copies_with_different_labels(clean, tmp_path):
+    write(tmp_path)
+    real = tmp_path / "real/003.jpg"
+    (tmp_path / "fake/bytes.jpg").write_bytes(real.read_bytes())
+    save(Image.open(tmp_path / "real/004.jpg"), tmp_path / "fake/pixels.png")
+    resaved = save(Image.open(tmp_path / "real/005.jpg"), tmp_path / "fake/q.jpg", quality=40)
+    half = Image.open(tmp_path / "real/006.jpg").resize((SIZE * 3 // 4, SIZE * 3 // 4))
+    resized = save(half, tmp_path / "fake/resized.jpg")
+    result = audit(tmp_path)
+    errors = {f.kind: f for f in result.findings if f.severity == "error"}
+    assert set(errors) == {"duplicate", "near_duplicate"}
+    assert {frozenset(map(os.path.basename, files)) for files in errors["duplicate"].sets} == {
+        frozenset({"003.jpg", "bytes.jpg"}),
+        frozenset({"004.jpg", "pixels.png"}),
+    }
+    assert set(errors["duplicate"].paths) == {
+        f for files in errors["duplicate"].sets for f in files
+    }
+    assert {frozenset(files) for files in errors["near_duplicate"].sets} == {
+        frozenset({os.fspath(tmp_path / "real/005.jpg"), resaved}),
+        frozenset({os.fspath(tmp_path / "real/006.jpg"), resized}),
+    }
+    assert "2 sets (4 files)" in errors["duplicate"].message
+
+
+def test_copies_within_a_class(tmp_path):
+    write(tmp_path)
+    (tmp_path / "real/copy.jpg").write_bytes((tmp_path / "real/003.jpg").read_bytes())
+    save(Image.open(tmp_path / "fake/003.jpg"), tmp_path / "fake/resaved.jpg", quality=60)
+    result = audit(tmp_path)
+    assert result.ok
+    found = severities(result)
+    assert found.pop("duplicate") == "warning"
+    assert found.pop("near_duplicate") == "warning"
+    assert found == {}
+
+
+def test_a_fake_beside_its_source_in_one_group_is_information(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        image = picture(rng)
+        for name in ("fake", "real"):
+            image.paste(picture(rng, 6), (21, 21))
+            save(image, tmp_path / f"{name}/{number}.jpg")
+    paired = audit(tmp_path, groups=lambda path: os.path.basename(path))
+    assert paired.ok
+    assert severities(paired) == {}
+    (finding,) = paired.findings
+    assert (finding.kind, finding.severity) == ("near_duplicate", "info")
+    assert len(finding.sets) > 20
+    assert severities(audit(tmp_path)) == {"near_duplicate": "error"}
+
+
+def test_leaks_between_splits(tmp_path):
+    train, test = write(tmp_path / "train"), write(tmp_path / "test", seed=1)
+    (test / "real/copy.jpg").write_bytes((train / "real/003.jpg").read_bytes())
+    save(Image.open(train / "fake/003.jpg"), test / "fake/resaved.jpg", quality=60)
+    splits = {"train": ImageIndex.from_directory(train), "test": ImageIndex.from_directory(test)}
+    result = audit_dataset(splits)
+    assert severities(result) == {"duplicate": "error", "near_duplicate": "error"}
+    assert all("split" in finding.message for finding in result.findings)
+    assert result.splits["test"] == {"fake": 41, "real": 41}
+    by_position = audit_dataset(list(splits.values()))
+    assert [f.kind for f in by_position.findings] == [f.kind for f in result.findings]
+    assert list(by_position.splits) == ["split 0", "split 1"]
+
+
+def test_a_group_in_two_splits_is_an_error(tmp_path):
+    folders = {"train": write(tmp_path / "train"), "test": write(tmp_path / "test", seed=1)}
+
+    def person(path):
+        split, name = path.split(os.sep)[-3], os.path.basename(path)[:3]
+        return "shared" if name == "007" else split + name
+
+    result = audit_dataset(
+        {name: ImageIndex.from_directory(f, groups=person) for name, f in folders.items()}
+    )
+    assert severities(result) == {"group_leak": "error"}
+    (finding,) = result.findings
+    assert sorted(finding.paths) == sorted(
+        os.fspath(folder / c / "007.jpg") for folder in folders.values() for c in ("fake", "real")
+    )
+    assert "'shared' in train and test" in finding.message
+    # Without groups every image is one of its own, in every split.
+    assert not audit_dataset(
+        {name: ImageIndex.from_directory(folder) for name, folder in folders.items()}
+    ).findings
+
+
+def test_faces_that_are_aligned_alike_are_no_copies(tmp_path):
+    # One face for all, with other features and another light.
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:64, :64] / 63
+    for number in range(60):
+        face = 90 + 90 * (((rows - 0.5) / 0.45) ** 2 + ((columns - 0.5) / 0.35) ** 2 < 1)
+        for x in (0.35, 0.65):
+            y, width = 0.42 + rng.normal(0, 0.02), rng.uniform(0.004, 0.012)
+            face = face - rng.uniform(50, 90) * np.exp(
+                -((rows - y) ** 2 + (columns - x - rng.normal(0, 0.02)) ** 2) / width
+            )
+        face = face + rng.uniform(-30, 30) * columns + rng.normal(0, 4, face.shape)
+        image = Image.fromarray(np.clip(face, 0, 255).astype("uint8")).convert("RGB")
+        save(image, tmp_path / f"{('fake', 'real')[number % 2]}/{number}.jpg")
+    assert "near_duplicate" not in {finding.kind for finding in audit(tmp_path).findings}
+
+
+def test_flat_images_are_not_taken_for_copies(tmp_path):
+    for number in range(20):
+        level = (200 - 3 * number, 100, 5 * number)
+        save(Image.new("RGB", (32, 32), level), tmp_path / f"fake/{number}.jpg")
+        save(Image.new("RGB", (32, 32), level[::-1]), tmp_path / f"real/{number}.jpg")
+    assert "near_duplicate" not in {finding.kind for finding in audit(tmp_path).findings}
+
+
+def test_unreadable_files_are_reported(clean, tmp_path):
+    write(tmp_path)
+    index = ImageIndex.from_directory(tmp_path)
+    broken = tmp_path / "fake/000.jpg"
+    broken.write_bytes(broken.read_bytes()[:400])
+    (tmp_path / "fake/001.jpg").write_text("no image")
+    (tmp_path / "real/002.jpg").unlink()
+    result = audit_dataset(index)
+    (finding,) = [f for f in result.findings if f.severity == "error"]
+    assert finding.kind == "format"
+    assert [os.path.basename(path) for path in finding.paths] == ["000.jpg", "001.jpg", "002.jpg"]
+    assert "3 files cannot be read" in finding.message
+
+
+def test_nothing_readable(tmp_path):
+    index = ImageIndex.from_directory(write(tmp_path, count=2))
+    for path in index.paths:
+        os.unlink(path)
+    result = audit_dataset(index)
+    assert not result.ok
+    assert result.shortcuts == {}
+    print(result)
+
+
+def test_without_labels_copies_are_found(tmp_path):
+    write(tmp_path, count=6)
+    (tmp_path / "copy.jpg").write_bytes((tmp_path / "real/003.jpg").read_bytes())
+    result = audit_dataset(ImageIndex.from_directory(tmp_path, class_names=None))
+    assert severities(result) == {"duplicate": "warning"}
+    assert result.shortcuts == {}
+    assert result.splits == {"data": {"unlabelled": 13}}
+
+
+def test_the_class_named_fake_is_the_positive_one(tmp_path):
+    write(tmp_path, suffix=".png")
+    index = ImageIndex.from_directory(tmp_path, class_names=("real", "fake"))
+    (finding,) = [f for f in audit_dataset(index).findings if f.kind == "format"]
+    assert "tells fake from real" in finding.message
+    assert "fake: 100% PNG" in finding.message
+
+
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16", "F", "transparent palette"]
+)
+def test_every_colour_mode_is_read(tmp_path, mode):
+    rng = np.random.default_rng(0)
+    write(tmp_path, count=6)
+    index = ImageIndex.from_directory(tmp_path)
+    name = {"CMYK": "000.jpg", "F": "000.tif"}.get(mode, "000.png")
+    image = picture(rng)
+    options = {}
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(image.convert("L")).astype("uint16") * 257)
+    elif mode == "transparent palette":
+        image = image.quantize(16)
+        options = {"transparency": bytes(range(16))}
+    else:
+        image = image.convert(mode)
+    path = save(image, tmp_path / "other" / name, **options)
+    result = audit_dataset(dataclasses.replace(index, paths=(path, *index.paths[1:])))
+    assert all("cannot be read" not in finding.message for finding in result.findings)
+
+
+class _Tables(html.parser.HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_report_survives_hostile_names(tmp_path):
+    write(tmp_path, suffix=".png", count=10)
+    name = "<script>alert('x')</script>\n\x1b[2J&".replace("/", "\N{DIVISION SLASH}") + ".jpg"
+    (tmp_path / f"real/{name}").write_bytes((tmp_path / "real/003.jpg").read_bytes())
+    odd = os.fsdecode(os.fsencode(tmp_path / "real") + b"/\xff.jpg")
+    with open(odd, "wb") as file:
+        file.write((tmp_path / "real/004.jpg").read_bytes())
+    result = audit(tmp_path)
+    (copies,) = [f for f in result.findings if f.kind == "duplicate"]
+    assert odd in copies.paths  # as the file system has it
+
+    page = result.to_html()
+    page.encode()
+    parsed = _Tables(page)
+    assert set(parsed.tags) == {"section", "h2", "p", "div", "table", "tr", "th", "td"}
+    assert "<script>" in parsed.text
+    assert "\\x1b[2J&" in parsed.text
+    shown = str(result)
+    shown.encode()
+    assert "\x1b" not in shown
+    assert "FAILED" in shown
+    assert "format" in shown
+
+    loaded = json.loads(result.to_json())
+    assert loaded["ok"] is False
+    assert loaded["findings"][0].keys() == {"kind", "severity", "message", "paths", "sets"}
+    assert loaded["splits"] == result.splits
+    assert loaded["shortcuts"]["format"] == result.shortcuts["format"]
+
+
+def test_the_same_seed_gives_the_same_audit(clean):
+    assert audit(clean, seed=3).to_json() == audit(clean, seed=3).to_json()
+    assert audit(clean, seed=3).to_json() != audit(clean, seed=4).to_json()
+
+
+def test_wrong_arguments(clean, tmp_path):
+    index = ImageIndex.from_directory(clean)
+    with pytest.raises(ValueError, match="`index` must be an ImageIndex"):
+        audit_dataset([index, "test"])
+    with pytest.raises(ValueError, match="holds no images"):
+        audit_dataset({})
+    reverse = ImageIndex.from_directory(clean, class_names=("real", "fake"))
+    with pytest.raises(ValueError, match="class_names"):
+        audit_dataset({"train": index, "test": reverse})
