@@ -60,7 +60,7 @@ def main(arguments=None):
         print(f"{options.data}: {index}")
         sections = []
         if options.audit:
-            audit = kd.evaluation.audit_dataset(index)
+            audit = kd.evaluation.audit_dataset(index, verbose=1)
             print(f"\n{audit}\n")
             sections += audit.sections()
         report = kd.evaluation.evaluate_detector(
@@ -69,7 +69,7 @@ def main(arguments=None):
         print(f"\n{report}")
         if options.robustness:
             robustness = kd.evaluation.robustness(
-                model, index, threshold=report.threshold, image_size=image_size
+                model, index, threshold=report.threshold, image_size=image_size, verbose=1
             )
             print(f"\n{robustness}")
             sections += robustness.sections()

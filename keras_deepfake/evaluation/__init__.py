@@ -8,6 +8,7 @@ from keras_deepfake.evaluation.evaluate_detector import evaluate_detector
 from keras_deepfake.evaluation.html_page import save_html
 from keras_deepfake.evaluation.predict_images import Prediction, Predictions, predict_images
 from keras_deepfake.evaluation.report_comparison import ReportComparison
+from keras_deepfake.evaluation.robustness import RobustnessReport, RobustnessRow, robustness
 
 __all__ = [
     "DatasetAudit",
@@ -16,6 +17,8 @@ __all__ = [
     "Prediction",
     "Predictions",
     "ReportComparison",
+    "RobustnessReport",
+    "RobustnessRow",
     "audit_dataset",
     "calibrate",
     "detection_report",
@@ -23,6 +26,7 @@ __all__ = [
     "precision_recall_curve",
     "predict_images",
     "reliability_curve",
+    "robustness",
     "roc_curve",
     "save_html",
 ]

@@ -19,6 +19,7 @@ from keras_deepfake.visualization.images import (
 )
 from keras_deepfake.visualization.overlays import plot_overlays
 from keras_deepfake.visualization.reconstruction_error import reconstruction_error_map
+from keras_deepfake.visualization.robustness import plot_robustness
 from keras_deepfake.visualization.save_figure import save_figure
 from keras_deepfake.visualization.training_curves import plot_training_curves
 
@@ -32,6 +33,7 @@ __all__ = [
     "plot_predictions",
     "plot_reconstructions",
     "plot_reliability",
+    "plot_robustness",
     "plot_roc",
     "plot_score_histogram",
     "plot_training_curves",

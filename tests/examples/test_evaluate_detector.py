@@ -52,6 +52,16 @@ def test_report_is_printed_and_written(main, arguments, tmp_path, capsys):
     assert f"{auc:.3f}" in page
 
 
+def test_audit_and_robustness_are_part_of_the_page(main, arguments, tmp_path, capsys):
+    main([*arguments, "--audit", "--robustness"])
+    printed = capsys.readouterr().out
+    assert "Dataset audit" in printed
+    assert "JPEG quality 30" in printed
+    page = (tmp_path / "report.html").read_text()
+    assert "<h2>Dataset audit</h2>" in page
+    assert "<h2>Robustness</h2>" in page
+
+
 def test_wrong_input_is_told_without_a_traceback(main, arguments):
     with pytest.raises(SystemExit, match="matches nothing"):
         main([*arguments, "--group-pattern", "person"])
