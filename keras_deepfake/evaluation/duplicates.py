@@ -5,11 +5,15 @@ import numpy as np
 from keras_deepfake.evaluation.file_traits import THUMBNAIL_SIZE
 
 # Of aligned faces of different people the most alike correlate at .85, and copies saved as JPEG
-# of quality 30, or shrunk to a quarter, at .97 and more.
+# of quality 30, or shrunk to a quarter, at .97 and more. Copies of tiny images lie lower.
 _MIN_CORRELATION = 0.94
 # The same after subtracting what all pictures of the set share; needs enough of them.
 _MIN_CENTRED_CORRELATION = 0.9
 _MIN_IMAGES_TO_CENTRE = 10
+# What encoding and resizing change is also small in grey levels. Two samples of nearly the same
+# code of a generator correlate as copies of tiny images do, and differ by more.
+_MAX_DIFFERENCE = 5.0
+_CERTAIN_CORRELATION = 0.985
 _BLUR_RADIUS = 3
 
 
@@ -52,26 +56,35 @@ def similar_pairs(thumbnails, block_size=1024):
     Yields:
         Integer arrays `(i, j)` of one length, with `i < j`.
     """
-    vectors = np.concatenate(
+    details = np.concatenate(
         [
-            _normalised(thumbnails[start : start + block_size])
+            _details(thumbnails[start : start + block_size])
             for start in range(0, len(thumbnails), block_size)
         ]
     )
+    contrast = details.std(axis=1)
+    vectors = _unit_length(details)
     centred = vectors
     if len(vectors) >= _MIN_IMAGES_TO_CENTRE:
         centred = _unit_length(vectors - vectors.mean(axis=0))
     for start in range(0, len(vectors), block_size):
         rows, rest = slice(start, start + block_size), slice(start, None)
-        similar = vectors[rows] @ vectors[rest].T >= _MIN_CORRELATION
+        correlation = vectors[rows] @ vectors[rest].T
+        similar = correlation >= _MIN_CORRELATION
         similar &= centred[rows] @ centred[rest].T >= _MIN_CENTRED_CORRELATION
         i, j = np.nonzero(similar)
-        upper = i < j
-        yield i[upper] + start, j[upper] + start
+        correlation, i, j = correlation[i, j], i + start, j + start
+        # Standard deviation of what the one lacks to be a linear function of the other.
+        difference = np.maximum(contrast[i], contrast[j]) * np.sqrt(
+            np.maximum(1 - correlation**2, 0)
+        )
+        copy = (correlation >= _CERTAIN_CORRELATION) | (difference <= _MAX_DIFFERENCE)
+        copy &= i < j
+        yield i[copy], j[copy]
 
 
-def _normalised(thumbnails):
-    """High-passed thumbnails as vectors of length 1; flat ones as zeros."""
+def _details(thumbnails):
+    """High-passed thumbnails as vectors."""
     levels = thumbnails.astype("float32")
     window = 2 * _BLUR_RADIUS + 1
     padding = ((0, 0), (_BLUR_RADIUS, _BLUR_RADIUS), (_BLUR_RADIUS, _BLUR_RADIUS))
@@ -79,7 +92,7 @@ def _normalised(thumbnails):
     sums = sum(padded[:, k : k + THUMBNAIL_SIZE] for k in range(window))
     sums = sum(sums[:, :, k : k + THUMBNAIL_SIZE] for k in range(window))
     vectors = (levels - sums / window**2).reshape(len(levels), -1)
-    return _unit_length(vectors - vectors.mean(axis=1, keepdims=True))
+    return vectors - vectors.mean(axis=1, keepdims=True)
 
 
 def _unit_length(vectors):

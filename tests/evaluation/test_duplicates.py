@@ -82,3 +82,13 @@ def test_connected_sets_follow_chains():
     assert len({sets[i] for i in (2, 3, 4, 5)}) == 1
     assert sets[0] == sets[1]
     assert len(set(sets.tolist())) == 3
+
+
+def test_pictures_that_differ_by_more_than_encoding_are_not():
+    # As much alike as tiny copies, but at a contrast at which encoding changes less.
+    originals = pictures(24)
+    mixed = [Image.blend(a, b, 0.22) for a, b in zip(originals[:12], originals[12:], strict=True)]
+    assert pairs(originals[:12] + mixed) == set()
+    faint = [Image.eval(image, lambda level: 100 + level // 4) for image in originals[:12]]
+    fainter = [Image.eval(image, lambda level: 100 + level // 4) for image in mixed]
+    assert pairs(faint + fainter) == {(i, i + 12) for i in range(12)}
