@@ -254,7 +254,11 @@ def train_autoencoder(options, autoencoder, parts, work):
     )
     if options.pretraining == "stacked":
         histories = kd.models.pretrain_stacked(
-            autoencoder, train, epochs=options.epochs_autoencoder, validation_data=validation
+            autoencoder,
+            train,
+            epochs=options.epochs_autoencoder,
+            validation_data=validation,
+            callbacks=lambda i: [kd.callbacks.ResumeTraining(work / f"block_{i}.resume")],
         )
         history = {f"block_{i}": stage.history for i, stage in enumerate(histories)}
     else:
