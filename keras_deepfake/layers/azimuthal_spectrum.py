@@ -119,13 +119,13 @@ class AzimuthalSpectrum(keras.layers.Layer):
         )
         weights = YCBCR_FROM_RGB[0].tolist() if self._channels == 3 else [1.0]
         grey = sum(weight * channel for weight, channel in zip(weights, channels, strict=True))
-        grey = grey * self._window
+        grey = ops.multiply(grey, self._window)
         real, imaginary = ops.fft2((grey, ops.zeros_like(grey)))
         # The root has no gradient at 0: the floor is far below the 1e-8 that follows.
         magnitude = ops.sqrt(ops.maximum(real**2 + imaginary**2, 1e-30))
         logs = ops.reshape(ops.log(magnitude + 1e-8), (-1, len(self._radius)))
         sums = ops.segment_sum(ops.transpose(logs), self._radius, num_segments=len(self._counts))
-        curve = ops.transpose(sums) / self._counts
+        curve = ops.divide(ops.transpose(sums), self._counts)
         curve = curve / curve[:, :1]
         if self.num_bins is not None:
             curve = ops.matmul(curve, self._resample)

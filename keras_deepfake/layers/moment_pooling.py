@@ -59,14 +59,14 @@ class MomentPooling(keras.layers.Layer):
         values = ops.cast(inputs, "float32")
         mean = ops.mean(values, axis=axes, keepdims=True)
         centred = values - mean
-        variance = ops.mean(centred**2, axis=axes)
+        variance = ops.mean(ops.square(centred), axis=axes, keepdims=True)
         # A root has no gradient at 0, where a channel is constant.
         deviation = ops.sqrt(ops.maximum(variance, 1e-12))
-        moments = [ops.squeeze(mean, axis=axes), deviation]
-        for power in (3, 4)[: max(0, self.num_moments - 2)]:
-            moments.append(ops.mean(centred**power, axis=axes) / deviation**power)
-        moments = ops.concatenate(moments[: self.num_moments], axis=-1)
-        return ops.cast(moments, self.compute_dtype)
+        standard = centred / deviation
+        moments = [mean, deviation]
+        moments += [ops.mean(standard**power, axis=axes, keepdims=True) for power in (3, 4)]
+        moments = [ops.squeeze(moment, axis=axes) for moment in moments[: self.num_moments]]
+        return ops.cast(ops.concatenate(moments, axis=-1), self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         channels = input_shape[-1 if self.data_format == "channels_last" else 1]

@@ -93,7 +93,7 @@ class SRMResidual(keras.layers.Layer):
         low, high = self.value_range
         pixels = (ops.cast(inputs, "float32") - low) * (255 / (high - low))
         residuals = ops.conv(pixels, self._kernel, padding="same", data_format=self.data_format)
-        residuals = residuals / self._divisors
+        residuals = ops.divide(residuals, self._divisors)
         if self.clip is not None:
             residuals = ops.clip(residuals, -self.clip, self.clip)
         return ops.cast(residuals, self.compute_dtype)
