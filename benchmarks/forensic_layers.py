@@ -16,6 +16,7 @@ import time
 
 import keras
 import numpy as np
+from keras import ops
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
@@ -31,6 +32,16 @@ PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 def moments(*stack):
     """A stack of layers from images to the moments of the last one's map."""
     return keras.Sequential([keras.Input((None, None, 3)), *stack, layers.MomentPooling()])
+
+
+def srm_histograms(images):
+    """Square roots of the frequencies of 13 levels."""
+    levels = ops.round(2 * layers.SRMResidual()(layers.RGBToYCbCr()(images)))
+    frequencies = [
+        ops.mean(ops.cast(ops.equal(levels, level), "float32"), axis=(1, 2))
+        for level in range(-6, 7)
+    ]
+    return ops.sqrt(ops.concatenate(frequencies, axis=-1))
 
 
 def grey_dct(images):
@@ -66,7 +77,8 @@ FEATURES = {
         ),
         None,
     ),
-    "SRM, moments": (lambda: moments(layers.RGBToYCbCr(), layers.SRMResidual()), 0.66),
+    "SRM, moments": (lambda: moments(layers.RGBToYCbCr(), layers.SRMResidual()), None),
+    "SRM, histograms": (lambda: srm_histograms, 0.66),
     "block DCT of grey, moments": (lambda: grey_dct, 0.69),
     "block DCT of Y, Cb, Cr on two grids, moments": (lambda: shifted_dct, 0.78),
     "co-occurrences, full scale, no cross-channel": (
