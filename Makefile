@@ -17,7 +17,7 @@ demo: $(VENV)/.library
 test: $(VENV)/.$(subst $(comma),-,$(EXTRAS))
 	@failed=; for backend in $(BACKENDS); do \
 		echo "== tests on $$backend"; \
-		KERAS_BACKEND=$$backend $(VENV)/bin/python -m pytest || failed="$$failed $$backend"; \
+		KERAS_BACKEND=$$backend $(VENV)/bin/python -m pytest -n 2 --dist worksteal || failed="$$failed $$backend"; \
 	done; [ -z "$$failed" ] || { echo "failed on:$$failed"; exit 1; }
 
 lint:

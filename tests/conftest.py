@@ -6,6 +6,32 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import keras
 import pytest
 
+# NumPy, Pillow and tf.data compute the same whatever backend trains the model, so that what uses
+# nothing else is tested once.
+if keras.backend.backend() != "tensorflow":
+    collect_ignore = [
+        "datasets/test_image_cache.py",
+        "datasets/test_image_files.py",
+        "datasets/test_image_index.py",
+        "datasets/test_synthetic_faces.py",
+        "evaluation/test_audit_dataset.py",
+        "evaluation/test_corruptions.py",
+        "evaluation/test_curves.py",
+        "evaluation/test_detection_report.py",
+        "evaluation/test_duplicates.py",
+        "evaluation/test_file_traits.py",
+        "evaluation/test_html_page.py",
+        "evaluation/test_shortcut_auc.py",
+        "examples/test_crop_faces.py",
+        "visualization/test_detection_curves.py",
+        "visualization/test_images.py",
+        "visualization/test_overlays.py",
+        "visualization/test_robustness.py",
+        "visualization/test_save_figure.py",
+        "visualization/test_training_curves.py",
+        "test_import.py",
+    ]
+
 
 @pytest.fixture(autouse=True)
 def fresh_state():
