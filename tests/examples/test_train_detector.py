@@ -109,7 +109,7 @@ def test_groups_and_switches(script):
     ("options", "message"),
     [
         (["--data", "nowhere"], "no folder 'nowhere'"),
-        (["--image-size", "30"], "divisible by 4"),
+        (["--image-size", "34"], "divisible by 4"),
         (["--epochs-classifier", "0"], "--epochs-classifier"),
         (["--data", "data", "--group-pattern", "x"], "matches nothing"),
         (["--data", "data", "--pretraining-data", "data"], "also lie in --pretraining-data"),
