@@ -1,3 +1,4 @@
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -31,6 +32,12 @@ if keras.backend.backend() != "tensorflow":
         "visualization/test_training_curves.py",
         "test_import.py",
     ]
+
+
+def pytest_collection_finish():
+    """What the imports made stays, so that the collections below need not walk through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
