@@ -374,7 +374,7 @@ class DetectionReport:
                 for name, (title, meaning) in METRICS.items()
             ],
             f"Accuracies, precisions and recalls are those at the threshold {self.threshold:g}. "
-            f"Intervals: {self.num_resamples} bootstrap resamples by group, seed {self.seed}.",
+            f"Intervals: {self.num_resamples} bootstrap resamples, seed {self.seed}.",
         )
         yield (
             "Verdicts",
