@@ -326,13 +326,15 @@ def draw_data(parts, options, work):
     return save_figures(figures, work)
 
 
+def draw_curves(history):
+    measures = ("loss", "accuracy", "precision", "recall")
+    return kd.visualization.plot_training_curves(history, [m for m in measures if m in history])
+
+
 def draw_autoencoder(autoencoder, histories, part, options, work):
     images, _ = sample_images(part, options)
     reconstructions = autoencoder.predict(images, verbose=0)
-    figures = {
-        f"{name}_curves": kd.visualization.plot_training_curves(history)
-        for name, history in histories.items()
-    }
+    figures = {f"{name}_curves": draw_curves(history) for name, history in histories.items()}
     figures["reconstructions"] = kd.visualization.plot_reconstructions(images, reconstructions)
     return save_figures(figures, work)
 
@@ -341,7 +343,7 @@ def draw_classifier(classifier, history, part, options, work):
     images, labels = sample_images(part, options)
     probabilities = classifier.predict(images, verbose=0)
     figures = {
-        "classifier_curves": kd.visualization.plot_training_curves(history),
+        "classifier_curves": draw_curves(history),
         "predictions": kd.visualization.plot_predictions(
             images, probabilities, classifier.class_names, labels
         ),
