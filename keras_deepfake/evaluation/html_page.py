@@ -140,7 +140,7 @@ def _row(tag, row, numbers):
 def format_cell(cell):
     """Text of a number, of a pair as an interval, of anything else as it is."""
     if isinstance(cell, tuple):
-        return " to ".join(format_cell(end) for end in cell)
+        return "n/a" if any(map(math.isnan, cell)) else " to ".join(map(format_cell, cell))
     if isinstance(cell, float):
         return "n/a" if math.isnan(cell) else f"{cell:.3f}"
     return str(cell)
