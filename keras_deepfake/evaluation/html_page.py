@@ -21,7 +21,7 @@ dd { margin: 0; font-size: 1.7rem; font-variant-numeric: tabular-nums; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .93rem; }
 th, td { border-bottom: 1px solid #e5e5e5; padding: .4rem .9rem .4rem 0; text-align: left;
-  vertical-align: baseline; overflow-wrap: anywhere; }
+  vertical-align: baseline; overflow-wrap: break-word; }
 th { border-bottom: 2px solid #bbb; font-weight: 600; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .figures { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: flex-start; margin: 1rem 0; }
