@@ -12,7 +12,7 @@ from keras_deepfake.models import ConvAutoencoder, EncoderClassifier
 
 __version__ = "0.1.0"
 
-_LAZY = ("callbacks", "datasets", "evaluation", "visualization")
+_LAZY = ("callbacks", "datasets", "evaluation", "hypermodels", "visualization")
 
 __all__ = ["ConvAutoencoder", "EncoderClassifier", "layers", "metrics", "models", *_LAZY]
 

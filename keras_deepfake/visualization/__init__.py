@@ -21,6 +21,7 @@ from keras_deepfake.visualization.overlays import plot_overlays
 from keras_deepfake.visualization.reconstruction_error import reconstruction_error_map
 from keras_deepfake.visualization.robustness import plot_robustness
 from keras_deepfake.visualization.save_figure import save_figure
+from keras_deepfake.visualization.search import plot_search
 from keras_deepfake.visualization.training_curves import plot_training_curves
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "plot_robustness",
     "plot_roc",
     "plot_score_histogram",
+    "plot_search",
     "plot_training_curves",
     "reconstruction_error_map",
     "save_figure",

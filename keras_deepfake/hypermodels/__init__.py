@@ -1,0 +1,7 @@
+"""KerasTuner search spaces over autoencoders and classifiers, and searches that one can trust."""
+
+from keras_deepfake.hypermodels.hyper_conv_autoencoder import HyperConvAutoencoder
+from keras_deepfake.hypermodels.hyper_encoder_classifier import HyperEncoderClassifier
+from keras_deepfake.hypermodels.search import SearchResults, search
+
+__all__ = ["HyperConvAutoencoder", "HyperEncoderClassifier", "SearchResults", "search"]

@@ -1,0 +1,247 @@
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_deepfake as kd
+from keras_deepfake.hypermodels import frozen_features
+
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.random((20, 16, 16, 3)).astype("float32")
+LABELS = keras.utils.to_categorical(RANDOM.integers(0, 2, 20), 2)
+VALIDATION = (IMAGES[::-1].copy(), LABELS[::-1].copy())
+AUC = keras_tuner.Objective("val_auc", "max")
+
+
+@pytest.fixture
+def autoencoder():
+    return kd.ConvAutoencoder((16, 16, 3), (4, 4))
+
+
+def hyper(autoencoder, **arguments):
+    """A small space whose heads learn."""
+    small = {"batch_size": (4, 8), "l1": (0, 1e-4), "l2": 0, "learning_rate": (1e-3, 1e-1)}
+    return kd.hypermodels.HyperEncoderClassifier(
+        (16, 16, 3), autoencoder=autoencoder, **{**small, **arguments}
+    )
+
+
+def small_architecture():
+    return kd.hypermodels.HyperConvAutoencoder((16, 16, 3), depth=(1, 2), filters=(2, 4, 2))
+
+
+TUNERS = {
+    "random": lambda *args, **kw: keras_tuner.RandomSearch(*args, max_trials=3, **kw),
+    "grid": lambda *args, **kw: keras_tuner.GridSearch(*args, max_trials=3, **kw),
+    "bayesian": lambda *args, **kw: keras_tuner.BayesianOptimization(
+        *args, max_trials=3, num_initial_points=2, **kw
+    ),
+    "hyperband": lambda *args, **kw: keras_tuner.Hyperband(*args, max_epochs=2, factor=2, **kw),
+}
+
+
+def test_defaults_are_the_study(autoencoder):
+    hypermodel = kd.hypermodels.HyperEncoderClassifier((16, 16, 3), autoencoder=autoencoder)
+    hp = keras_tuner.HyperParameters()
+    classifier = hypermodel.build(hp)
+    assert hp.values == {
+        "l1": 0.01,
+        "l2": 0.1,
+        "pooling": "flatten",
+        "head_activation": "softmax",
+        "dropout": 0.0,
+        "trainable_encoder": True,
+        "learning_rate": 1e-3,
+        "batch_size": 128,
+    }
+    assert (classifier.l1, classifier.l2) == (0.01, 0.1)
+    assert 0.0 in hypermodel.l1
+    assert 0.0 in hypermodel.l2
+
+
+@pytest.mark.parametrize("tuner", TUNERS)
+def test_every_tuner_gives_the_model_it_scored(autoencoder, tuner, tmp_path):
+    tuner = TUNERS[tuner](
+        hyper(autoencoder), AUC, seed=1, directory=tmp_path, project_name="search"
+    )
+    before = autoencoder.get_weights()
+    results = kd.hypermodels.search(
+        tuner, IMAGES, LABELS, validation_data=VALIDATION, epochs=2, verbose=0
+    )
+    assert {row["state"] for row in results.rows} == {"COMPLETED"}
+    best = tuner.get_best_models()[0]
+    assert isinstance(best, kd.EncoderClassifier)
+    reached = best.evaluate(*VALIDATION, verbose=0, return_dict=True)["auc"]
+    assert reached == pytest.approx(results.rows[0]["score"], abs=1e-6)
+    # No trial reaches back into the autoencoder, or from one into the next.
+    for one, two in zip(before, autoencoder.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_every_trial_pretrains_an_autoencoder_without_the_callbacks_of_the_search(tmp_path):
+    hypermodel = hyper(
+        small_architecture(), pretraining_epochs=1, trainable_encoder=False, l1=0, pooling="avg"
+    )
+    seen = []
+
+    class Notes(keras.callbacks.Callback):
+        def __deepcopy__(self, memo):
+            return self
+
+        def set_model(self, model):
+            seen.append(model)
+            super().set_model(model)
+
+    tuner = keras_tuner.RandomSearch(hypermodel, AUC, max_trials=3, seed=2, directory=tmp_path)
+    results = kd.hypermodels.search(
+        tuner, IMAGES, LABELS, validation_data=VALIDATION, callbacks=[Notes()], verbose=0
+    )
+    assert {row["state"] for row in results.rows} == {"COMPLETED"}
+    assert seen
+    assert all(isinstance(model, kd.EncoderClassifier) for model in seen)
+    assert {"depth", "filters_0"} <= set(results.rows[0]["hyperparameters"])
+    best = tuner.get_best_models()[0]
+    reached = best.evaluate(*VALIDATION, verbose=0, return_dict=True)["auc"]
+    assert reached == pytest.approx(results.rows[0]["score"], abs=1e-6)
+
+
+def test_pretraining_data_of_every_kind_changes_the_encoder_and_a_continued_trial_has_none():
+    pairs = tf.data.Dataset.from_tensor_slices((IMAGES, IMAGES))
+    for data in (None, IMAGES, pairs, pairs.batch(3), pairs.map(lambda x, _: x).batch(3)):
+        hypermodel = hyper(
+            small_architecture(),
+            pretraining_dataset=data,
+            pretraining_epochs=1,
+            trainable_encoder=False,
+        )
+        hp = keras_tuner.HyperParameters()
+        classifier = hypermodel.build(hp)
+        start = classifier.encoder.get_weights()
+        hypermodel.fit(hp, classifier, IMAGES, LABELS, epochs=2, initial_epoch=1, verbose=0)
+        np.testing.assert_array_equal(classifier.encoder.get_weights()[0], start[0])
+        hypermodel.fit(hp, classifier, IMAGES, LABELS, epochs=1, verbose=0)
+        assert np.abs(classifier.encoder.get_weights()[0] - start[0]).max() > 1e-5
+
+
+def faces(folder, shuffle_buffer):
+    for i, image in enumerate(IMAGES):
+        path = folder / ("fake" if LABELS[i, 0] else "real")
+        path.mkdir(exist_ok=True)
+        keras.utils.save_img(path / f"{i}.png", image)
+    index = kd.datasets.ImageIndex.from_directory(folder)
+    return kd.datasets.classification_dataset(index, (16, 16), 5, shuffle_buffer, seed=3)
+
+
+@pytest.mark.parametrize("kind", ["arrays", "dataset", "library", "file"])
+def test_kept_features_give_the_metrics_of_training_on_images(
+    autoencoder, kind, tmp_path, monkeypatch
+):
+    shuffle = {}
+    if kind == "file":
+        monkeypatch.setattr(frozen_features, "MAX_BYTES_IN_MEMORY", 1000)
+        shuffle = {"shuffle": False}
+    data, validation = (IMAGES, LABELS), VALIDATION
+    if kind == "dataset":
+        data = (tf.data.Dataset.from_tensor_slices(data).batch(3),)
+        validation = tf.data.Dataset.from_tensor_slices(validation)
+    elif kind == "library":
+        (tmp_path / "faces").mkdir()
+        data = (faces(tmp_path / "faces", shuffle_buffer=7),)
+    histories, encoded = [], []
+    monkeypatch.setattr(
+        frozen_features._Data,
+        "encode",
+        lambda *args, encode=frozen_features._Data.encode: encoded.append(args) or encode(*args),
+    )
+    for cache in (True, False):
+        hypermodel = hyper(autoencoder, trainable_encoder=False, dropout=0.25, cache_features=cache)
+        for pooling, batch_size in (("flatten", 4), ("gem", 8)):
+            hp = keras_tuner.HyperParameters()
+            hypermodel.build(hp)
+            hp.values.update(pooling=pooling, batch_size=batch_size)
+            history = hypermodel.fit(
+                hp,
+                hypermodel.build(hp),
+                *data,
+                validation_data=validation,
+                epochs=3,
+                verbose=0,
+                **shuffle,
+            )
+            histories.append(history.history)
+    assert len(encoded) == 2  # training and validation images, once for all trials
+    for kept, naive in zip(histories[:2], histories[2:], strict=True):
+        assert kept.keys() == naive.keys()
+        for name in kept:
+            # Float noise may move a score across one of the thresholds of the AUC.
+            tolerance = 0.02 if name.endswith("auc") else 1e-5
+            np.testing.assert_allclose(
+                kept[name], naive[name], rtol=1e-4, atol=tolerance, err_msg=name
+            )
+
+
+def test_callbacks_of_a_frozen_trial_act_on_the_training(autoencoder):
+    hypermodel = hyper(autoencoder, trainable_encoder=False, l1=0)
+    hp = keras_tuner.HyperParameters()
+    classifier = hypermodel.build(hp)
+    rates = []
+
+    class Halve(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            rates.append(float(self.model.optimizer.learning_rate))
+            self.model.optimizer.learning_rate = rates[-1] / 2
+            self.model.stop_training = epoch == 1
+
+    history = hypermodel.fit(
+        hp, classifier, IMAGES, LABELS, epochs=5, callbacks=[Halve()], verbose=0
+    )
+    assert rates == pytest.approx([1e-3, 5e-4])
+    assert history is classifier.history
+    assert len(history.history["auc"]) == 2
+    assert int(classifier.optimizer.iterations) == 2 * -(-20 // hp.get("batch_size"))
+
+
+def test_an_encoder_with_noise_is_not_kept():
+    noisy = keras.Sequential(
+        [keras.Input((16, 16, 3)), keras.layers.GaussianNoise(0.5), keras.layers.Conv2D(2, 3)]
+    )
+
+    class WithEncoder(keras.Model):
+        encoder = noisy
+
+    hypermodel = hyper(WithEncoder(), trainable_encoder=False)
+    hp = keras_tuner.HyperParameters()
+    hypermodel.fit(hp, hypermodel.build(hp), IMAGES, LABELS, verbose=0)
+    assert not hypermodel._features._kept
+
+
+def test_auc_is_that_of_the_fake_column(autoencoder):
+    hypermodel = hyper(autoencoder, head_activation="sigmoid")
+    classifier = hypermodel.build(keras_tuner.HyperParameters())
+    auc = classifier.evaluate(IMAGES, LABELS, verbose=0, return_dict=True)["auc"]
+    scores = classifier.predict(IMAGES, verbose=0)[:, 0]
+    fakes, reals = scores[LABELS[:, 0] == 1], scores[LABELS[:, 0] == 0]
+    # Mann and Whitney: the share of pairs in the right order.
+    assert auc == pytest.approx((fakes[:, None] > reals).mean(), abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"autoencoder": keras.Sequential()}, "`autoencoder`"),
+        ({"image_shape": (32, 32, 3)}, "`image_shape`"),
+        ({"l1": (1e-2, 1e-4)}, "`l1`.*ascending"),
+        ({"l2": (-1, 0)}, "`l2`"),
+        ({"dropout": (0, 1)}, "`dropout`"),
+        ({"pooling": "mean"}, "`pooling`"),
+        ({"head_activation": "relu"}, "`head_activation`"),
+        ({"trainable_encoder": "no"}, "`trainable_encoder`"),
+        ({"pretraining_epochs": -1}, "`pretraining_epochs`"),
+    ],
+)
+def test_bad_arguments_are_refused_at_once(autoencoder, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        kd.hypermodels.HyperEncoderClassifier(
+            **{"image_shape": (16, 16, 3), "autoencoder": autoencoder, **arguments}
+        )
