@@ -60,10 +60,7 @@ def plot_search(results, hyperparameters=None, axes=None):
         is_number = all(
             isinstance(value, (int, float)) and not isinstance(value, bool) for value in numbers
         )
-        if is_number:
-            ordered = sorted(set(numbers))
-        else:
-            ordered = sorted(set(numbers), key=str)
+        ordered = sorted(set(numbers)) if is_number else sorted(set(numbers), key=str)
         if is_number and len(ordered) > 8:
             places = [np.nan if value is None else value for value in values]
             if ordered[0] > 0 and ordered[-1] / ordered[0] > 20:

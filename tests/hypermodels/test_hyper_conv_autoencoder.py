@@ -55,7 +55,7 @@ def test_every_hyperparameter_reaches_the_model():
 class Sizes(keras.callbacks.Callback):
     """Notes how many batches an epoch has, which `params` knows only for arrays."""
 
-    counts = []
+    counts = ()
 
     def on_epoch_end(self, epoch, logs=None):
         self.counts.append((self.batch + 1, dict(logs)))

@@ -1,0 +1,209 @@
+"""Search hyperparameters of a detector with KerasTuner and compare the best with the study's.
+
+Without --data the script draws synthetic faces; figures on them say nothing about real ones.
+With --data it expects the folders fake/ and real/ inside DIR, read recursively, of aligned face
+crops. The test images are held out before the search begins.
+
+Every trial pretrains an autoencoder of its own, unless --autoencoder names a trained one. At the
+end the best configuration and the study's are trained the same way and evaluated on the test
+images. A search that was killed goes on when it is started again with the same arguments.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import sys
+
+import keras
+import keras_tuner
+import numpy as np
+
+import keras_deepfake as kd
+
+NUM_SYNTHETIC_FACES = 2000
+OBJECTIVE = keras_tuner.Objective("val_auc", "max")
+
+
+def parse_arguments(arguments=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--data", metavar="DIR", help="folder with fake/ and real/ (default: synthetic faces)")
+    add("--output", metavar="DIR", default="search", help="folder of the search (default: search)")
+    add("--tuner", choices=("hyperband", "bayesian", "random", "grid"), default="random")
+    add("--max-trials", type=int, default=10, metavar="N", help="trials at most (default: 10)")
+    add("--epochs", type=int, default=8, metavar="N", help="of a classifier (default: 8)")
+    add("--pretraining-epochs", type=int, default=3, metavar="N", help="(default: 3)")
+    add("--autoencoder", metavar="FILE", help="trained autoencoder whose encoder every trial gets")
+    add("--image-size", type=int, default=64, metavar="N", help="side in pixels (default: 64)")
+    add("--max-filters", type=int, default=168, metavar="N", help="of a block (default: 168)")
+    add(
+        "--group-pattern",
+        metavar="REGEX",
+        help="part of a file name that names its group, such as the person; no group is split",
+    )
+    add("--workers", type=int, default=0, metavar="N", help="run trials in N processes at a time")
+    add("--seed", type=int, default=0, metavar="N", help="seed of everything (default: 0)")
+    return parser.parse_args(arguments)
+
+
+def group_function(pattern):
+    expression = re.compile(pattern)
+
+    def group(path):
+        match = expression.search(os.path.basename(path))
+        if match is None:
+            raise ValueError(f"--group-pattern {pattern!r} matches nothing in {path!r}.")
+        return match.group()
+
+    return group
+
+
+def load_data(options):
+    """Training and validation data as arguments of `fit`, and the test part to evaluate on."""
+    size, seed = (options.image_size, options.image_size), options.seed
+    if options.data is None:
+        print(f"Drawing {NUM_SYNTHETIC_FACES} synthetic faces …")
+        faces = kd.datasets.synthetic_faces(NUM_SYNTHETIC_FACES, size, seed=seed)
+        images = faces.images.astype("float32") / 255
+        order = np.random.default_rng(seed).permutation(len(images))
+        parts = np.split(order, [int(0.7 * len(order)), int(0.85 * len(order))])
+        train, validation, test = ((images[part], faces.labels[part]) for part in parts)
+        return train, validation, test
+    groups = group_function(options.group_pattern) if options.group_pattern else None
+    index = kd.datasets.ImageIndex.from_directory(options.data, groups=groups)
+    parts = index.balanced(seed=seed).split((0.7, 0.15, 0.15), seed=seed)
+    for name, part in zip(("train", "validation", "test"), parts, strict=True):
+        print(f"{name}: {part}")
+    train, validation = (
+        kd.datasets.classification_dataset(
+            part, size, shuffle_buffer=buffer, seed=seed, cache="memory"
+        )
+        for part, buffer in ((parts[0], len(parts[0])), (parts[1], 0))
+    )
+    return (train,), validation, parts[2]
+
+
+def make_hypermodel(options):
+    shape = (options.image_size, options.image_size, 3)
+    if options.autoencoder:
+        autoencoder = keras.saving.load_model(options.autoencoder)
+    else:
+        autoencoder = kd.hypermodels.HyperConvAutoencoder(
+            shape, depth=(2, 3), filters=(8, options.max_filters, 8)
+        )
+    return kd.hypermodels.HyperEncoderClassifier(
+        shape,
+        autoencoder=autoencoder,
+        pretraining_epochs=options.pretraining_epochs,
+        seed=options.seed,
+    )
+
+
+def make_tuner(options, hypermodel):
+    tuner_class, arguments = {
+        "hyperband": (keras_tuner.Hyperband, {"max_epochs": options.epochs}),
+        "bayesian": (keras_tuner.BayesianOptimization, {"max_trials": options.max_trials}),
+        "random": (keras_tuner.RandomSearch, {"max_trials": options.max_trials}),
+        "grid": (keras_tuner.GridSearch, {"max_trials": options.max_trials}),
+    }[options.tuner]
+    tuner = tuner_class(
+        hypermodel,
+        OBJECTIVE,
+        seed=options.seed + 1,  # KerasTuner takes 0 for no seed
+        directory=options.output,
+        project_name="trials",
+        **arguments,
+    )
+    # Hyperband sets its own number of trials; this is the limit.
+    tuner.oracle.max_trials = options.max_trials
+    return tuner
+
+
+def check_settings(options):
+    """Refuses to go on with a search that was begun with other options."""
+    settings = {name: value for name, value in vars(options).items() if name != "output"}
+    file = pathlib.Path(options.output) / "settings.json"
+    if file.exists() and json.loads(file.read_text()) != settings:
+        raise ValueError(
+            f"{options.output!r} holds a search with other options; give them again to go on with "
+            "it, or choose another --output."
+        )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(json.dumps(settings, indent=2))
+    temporary.rename(file)
+
+
+def train_and_evaluate(hypermodel, hp, train, validation, test, epochs):
+    classifier = hypermodel.build(hp)
+    # Both configurations keep the epoch that is best on the validation images.
+    best_epoch = keras.callbacks.EarlyStopping(
+        OBJECTIVE.name, mode=OBJECTIVE.direction, patience=epochs, restore_best_weights=True
+    )
+    hypermodel.fit(
+        hp, classifier, *train, validation_data=validation, epochs=epochs, callbacks=[best_epoch]
+    )
+    return classifier, kd.evaluation.evaluate_detector(classifier, test)
+
+
+def run_search(options, tuner, train, validation, arguments):
+    """The results of the search; `None` in the processes that `--workers` starts."""
+    is_child = "KERASTUNER_ORACLE_IP" in os.environ
+    if options.workers and not is_child:
+        command = [sys.executable, os.path.abspath(__file__), *arguments]
+        kd.hypermodels.run_local_workers(command, options.workers, tuner.project_dir)
+        tuner.oracle.reload()
+        return kd.hypermodels.SearchResults(tuner)
+    results = kd.hypermodels.search(
+        tuner, *train, validation_data=validation, epochs=options.epochs
+    )
+    return None if is_child else results
+
+
+def main(arguments=None):
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = parse_arguments(arguments)
+    try:
+        if options.workers < 0 or options.max_trials < 1 or options.epochs < 1:
+            raise ValueError("--max-trials and --epochs must be 1 or more, --workers 0 or more.")
+        if options.data and not os.path.isdir(options.data):
+            raise ValueError(f"there is no folder {options.data!r}.")
+        hypermodel = make_hypermodel(options)
+        check_settings(options)
+        train, validation, test = load_data(options)
+        tuner = make_tuner(options, hypermodel)
+    except (ValueError, OSError) as error:
+        sys.exit(f"tune_detector.py: {error}")
+    results = run_search(options, tuner, train, validation, arguments)
+    if results is None:
+        return
+    output = pathlib.Path(options.output)
+    results.to_csv(output / "results.csv")
+    kd.visualization.save_figure(kd.visualization.plot_search(results), output / "search.png")
+
+    study = keras_tuner.HyperParameters()
+    hypermodel.build(study)
+    reports = {}
+    for name, hp in (("best", tuner.get_best_hyperparameters()[0]), ("study", study)):
+        print(f"\nTraining the {name} configuration: {hypermodel.settings(hp)}")
+        classifier, reports[name] = train_and_evaluate(
+            hypermodel, hp, train, validation, test, options.epochs
+        )
+        classifier.save(output / f"{name}.keras")
+        reports[name].save(output / f"{name}.html")
+    print("\nOn the test images, which neither the search nor a training has seen:")
+    for name, report in reports.items():
+        low, high = report.intervals["auc"]
+        print(f"  {name:6} AUC {report.metrics['auc']:.3f} (95 % interval {low:.3f} to {high:.3f})")
+    print(f"\nBest against study:\n{reports['best'].compare(reports['study'])}")
+    if options.data is None:
+        print("The faces are synthetic: these figures say nothing about photographs.")
+    print(f"Results are in {options.output}: results.csv, search.png, best.keras, best.html.")
+
+
+if __name__ == "__main__":
+    main()
