@@ -1,6 +1,7 @@
 """Searches whose failures show, and their results."""
 
 import csv
+import functools
 import json
 import os
 import pathlib
@@ -230,6 +231,16 @@ def _make_resumable(tuner):
     known = set(oracle.start_order)
     for trial_id in [trial_id for trial_id in oracle.trials if trial_id not in known]:
         del oracle.trials[trial_id]
+
+    if hasattr(oracle, "_ordered_ids"):
+        # Where a grid search stands is not saved; it follows from the trials there were.
+        oracle._ordered_ids, previous = type(oracle._ordered_ids)(), None
+        values = {name: trial.hyperparameters.values for name, trial in oracle.trials.items()}
+        compare = functools.cmp_to_key(lambda a, b: oracle._compare(values[a], values[b]))
+        for trial_id in sorted(values, key=compare):
+            oracle._ordered_ids.insert(trial_id, previous)
+            previous = trial_id
+        oracle._populate_next = list(oracle.end_order)
 
     def save_trial(trial):
         path = os.path.join(oracle._get_trial_dir(trial.trial_id), "trial.json")
