@@ -45,7 +45,6 @@ def parse_arguments(arguments=None):
         metavar="REGEX",
         help="part of a file name that names its group, such as the person; no group is split",
     )
-    add("--workers", type=int, default=0, metavar="N", help="run trials in N processes at a time")
     add("--seed", type=int, default=0, metavar="N", help="seed of everything (default: 0)")
     return parser.parse_args(arguments)
 
@@ -150,26 +149,11 @@ def train_and_evaluate(hypermodel, hp, train, validation, test, epochs):
     return classifier, kd.evaluation.evaluate_detector(classifier, test)
 
 
-def run_search(options, tuner, train, validation, arguments):
-    """The results of the search; `None` in the processes that `--workers` starts."""
-    is_child = "KERASTUNER_ORACLE_IP" in os.environ
-    if options.workers and not is_child:
-        command = [sys.executable, os.path.abspath(__file__), *arguments]
-        kd.hypermodels.run_local_workers(command, options.workers, tuner.project_dir)
-        tuner.oracle.reload()
-        return kd.hypermodels.SearchResults(tuner)
-    results = kd.hypermodels.search(
-        tuner, *train, validation_data=validation, epochs=options.epochs
-    )
-    return None if is_child else results
-
-
 def main(arguments=None):
-    arguments = sys.argv[1:] if arguments is None else arguments
     options = parse_arguments(arguments)
     try:
-        if options.workers < 0 or options.max_trials < 1 or options.epochs < 1:
-            raise ValueError("--max-trials and --epochs must be 1 or more, --workers 0 or more.")
+        if options.max_trials < 1 or options.epochs < 1:
+            raise ValueError("--max-trials and --epochs must be 1 or more.")
         if options.data and not os.path.isdir(options.data):
             raise ValueError(f"there is no folder {options.data!r}.")
         hypermodel = make_hypermodel(options)
@@ -178,9 +162,9 @@ def main(arguments=None):
         tuner = make_tuner(options, hypermodel)
     except (ValueError, OSError) as error:
         sys.exit(f"tune_detector.py: {error}")
-    results = run_search(options, tuner, train, validation, arguments)
-    if results is None:
-        return
+    results = kd.hypermodels.search(
+        tuner, *train, validation_data=validation, epochs=options.epochs
+    )
     output = pathlib.Path(options.output)
     results.to_csv(output / "results.csv")
     kd.visualization.save_figure(kd.visualization.plot_search(results), output / "search.png")
