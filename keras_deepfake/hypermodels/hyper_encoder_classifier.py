@@ -37,8 +37,9 @@ class HyperEncoderClassifier(SeededHyperModel):
     `HyperConvAutoencoder`. Callbacks and checkpoints of the search see the classifier only,
     and a trial that goes on from a checkpoint, as Hyperband's do, is not pretrained again.
 
-    Models are compiled with metrics named `accuracy`, `auc` and, for two classes, `precision`
-    and `recall`, the last three those of the fake class. A good objective is
+    Models are compiled with metrics named `accuracy`, `auc` (the mean over the columns, for two
+    softmax columns the AUC of the fake class) and, for two classes, `precision` and `recall` of
+    the fake class. A good objective is
     `keras_tuner.Objective("val_auc", "max")`.
 
     Where the encoder is frozen, its outputs are computed once a data set and reused in all
@@ -208,17 +209,10 @@ class HyperEncoderClassifier(SeededHyperModel):
 
     def _metrics(self, classifier):
         metrics = classifier.default_compile_arguments()["metrics"]
-        fake = self.class_names.index("fake") if "fake" in self.class_names else 0
-        count = len(self.class_names)
-        # Of two classes the AUC of the fake one, of more the mean: over all columns at once it
-        # would compare images of different classes by different columns.
-        weights = [float(i == fake) for i in range(count)] if count == 2 else None
+        # The mean over the columns; of a softmax over two classes, the AUC of the fake one. With
+        # `label_weights` Keras could not reload the compiled model.
         auc = keras.metrics.AUC(
-            num_thresholds=1000,
-            multi_label=True,
-            num_labels=count,
-            label_weights=weights,
-            name="auc",
+            num_thresholds=1000, multi_label=True, num_labels=len(self.class_names), name="auc"
         )
         return [*metrics, auc]
 

@@ -8,7 +8,7 @@ import pytest
 import keras_deepfake as kd
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "examples" / "tune_detector.py"
-TINY = "--image-size 16 --max-filters 8 --epochs 1 --pretraining-epochs 1 --max-trials 2".split()
+TINY = "--image-size 32 --max-filters 8 --epochs 1 --pretraining-epochs 1 --max-trials 2".split()
 
 
 @pytest.fixture

@@ -217,7 +217,7 @@ def test_an_encoder_with_noise_is_not_kept():
 
 
 def test_auc_is_that_of_the_fake_column(autoencoder):
-    hypermodel = hyper(autoencoder, head_activation="sigmoid")
+    hypermodel = hyper(autoencoder, head_activation="softmax")
     classifier = hypermodel.build(keras_tuner.HyperParameters())
     auc = classifier.evaluate(IMAGES, LABELS, verbose=0, return_dict=True)["auc"]
     scores = classifier.predict(IMAGES, verbose=0)[:, 0]
