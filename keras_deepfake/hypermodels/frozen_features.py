@@ -27,13 +27,14 @@ class FrozenFeatures:
         self._kept = {}
 
     def can_hold(self, arguments):
-        """Whether every part of the data is finite and known before training."""
-        if "steps_per_epoch" in arguments or "validation_steps" in arguments:
+        """Whether every part of the data is finite and the same in every epoch."""
+        if {"steps_per_epoch", "validation_steps", "validation_split"} & arguments.keys():
             return False
         parts = [arguments["x"], arguments.get("validation_data")]
         return not any(
-            isinstance(part, tf.data.Dataset) and part.cardinality() == tf.data.INFINITE_CARDINALITY
+            part.cardinality() == tf.data.INFINITE_CARDINALITY or _is_random(part)
             for part in parts
+            if isinstance(part, tf.data.Dataset)
         )
 
     def fit(self, model, arguments, batch_size, metrics, seed):
@@ -51,7 +52,7 @@ class FrozenFeatures:
         """
         arguments = dict(arguments)
         self._keep_for(model.encoder)
-        features = keras.Input(model.encoder.output_shape[1:], dtype=model.encoder.output.dtype)
+        features = keras.Input(model.encoder.output_shape[1:], dtype=model.encoder.outputs[0].dtype)
         x = features
         for layer in model.layers[model.layers.index(model.encoder) + 1 :]:
             x = layer(x)
@@ -83,27 +84,26 @@ class FrozenFeatures:
         initial_epoch = arguments.get("initial_epoch", 0)
         if isinstance(x, tf.data.Dataset):
             order = _order(x, len(data.features), seed)
-            batches = _FeatureBatches(data, batch_size, order, initial_epoch)
         elif isinstance(data.features, np.memmap):
             order = None
             if arguments.get("shuffle", True):
                 order = _random_order(len(data.features), seed)
             rest = [arguments[name] for name in ("y", "sample_weight") if name in arguments]
             data = _Data(data.features, [np.asarray(part) for part in rest])
-            batches = _FeatureBatches(data, batch_size, order, initial_epoch)
         else:
             # Keras shuffles features as it does images.
             return {"x": data.features, "batch_size": batch_size}
+        batches = _FeatureBatches(data, batch_size, order, initial_epoch)
         return {"x": batches, "y": None, "sample_weight": None, "shuffle": False}
 
     def _validation_data(self, encoder, validation, batch_size):
         if isinstance(validation, tf.data.Dataset):
-            return _FeatureBatches(self._encoded(encoder, validation), batch_size, None, 0)
+            return _FeatureBatches(self._encoded(encoder, validation), batch_size)
         images, *rest = validation
         data = self._encoded(encoder, images)
         if isinstance(data.features, np.memmap):
             data = _Data(data.features, [np.asarray(part) for part in rest])
-            return _FeatureBatches(data, batch_size, None, 0)
+            return _FeatureBatches(data, batch_size)
         return (data.features, *rest)
 
     def _encoded(self, encoder, source):
@@ -124,7 +124,7 @@ class _Data:
         folder = None
         row_bytes = (
             int(np.prod(encoder.output_shape[1:]))
-            * np.dtype(keras.backend.standardize_dtype(encoder.output.dtype)).itemsize
+            * np.dtype(keras.backend.standardize_dtype(encoder.outputs[0].dtype)).itemsize
         )
         rest = []
         if isinstance(source, tf.data.Dataset):
@@ -182,10 +182,10 @@ class _Reordered:
 class _FeatureBatches(keras.utils.PyDataset):
     """Batches in an order that is a function of the epoch; `None` is the order of the data."""
 
-    def __init__(self, data, batch_size, order, epoch):
+    def __init__(self, data, batch_size, order=None, epoch=0):
         super().__init__()
-        self.data, self.batch_size, self.order, self.epoch = data, batch_size, order, epoch
-        self.on_epoch_begin()
+        self.data, self.batch_size, self.order = data, batch_size, order
+        self.set_epoch(epoch)
 
     def __len__(self):
         return -(-len(self.data.features) // self.batch_size)
@@ -194,15 +194,12 @@ class _FeatureBatches(keras.utils.PyDataset):
         places = self.positions[index * self.batch_size : (index + 1) * self.batch_size]
         return (self.data.features[places], *(part[places] for part in self.data.rest))
 
-    def on_epoch_begin(self):
+    def set_epoch(self, epoch):
+        # Called from a callback: Keras calls `on_epoch_end` more than once an epoch.
         if self.order is None:
             self.positions = np.arange(len(self.data.features))
         else:
-            self.positions = self.order(self.epoch)
-
-    def on_epoch_end(self):
-        self.epoch += 1
-        self.on_epoch_begin()
+            self.positions = self.order(epoch)
 
 
 class _WholeModelCallbacks(keras.callbacks.CallbackList):
@@ -212,9 +209,10 @@ class _WholeModelCallbacks(keras.callbacks.CallbackList):
     """
 
     def __init__(self, head, model, arguments, batch_size):
-        self.head = head
-        x, verbose = arguments["x"], arguments.get("verbose", "auto")
-        steps = len(x) if isinstance(x, _FeatureBatches) else -(-len(x) // batch_size)
+        self.head, self.data = head, arguments["x"]
+        verbose = arguments.get("verbose", "auto")
+        is_batched = isinstance(self.data, _FeatureBatches)
+        steps = len(self.data) if is_batched else -(-len(self.data) // batch_size)
         super().__init__(
             arguments.get("callbacks"),
             add_history=True,
@@ -225,6 +223,11 @@ class _WholeModelCallbacks(keras.callbacks.CallbackList):
             steps=steps,
         )
         model.stop_training = False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if isinstance(self.data, _FeatureBatches):
+            self.data.set_epoch(epoch)
+        super().on_epoch_begin(epoch, logs)
 
     def on_train_batch_end(self, batch, logs=None):
         self._synchronize()
@@ -266,7 +269,24 @@ def _random_order(size, seed):
 
 
 def _is_shuffled(dataset):
-    return "Shuffle" in type(dataset).__name__ or any(map(_is_shuffled, dataset._inputs()))
+    return any("Shuffle" in type(stage).__name__ for stage in _stages(dataset))
+
+
+def _is_random(dataset):
+    """Whether a function of the dataset draws random numbers, as an augmentation does."""
+    for stage in _stages(dataset):
+        for function in stage._functions():
+            graph = function.function.graph.as_graph_def()
+            inner = [node for nested in graph.library.function for node in nested.node_def]
+            if any("Random" in node.op for node in [*graph.node, *inner]):
+                return True
+    return False
+
+
+def _stages(dataset):
+    yield dataset
+    for source in dataset._inputs():
+        yield from _stages(source)
 
 
 def _array(part):

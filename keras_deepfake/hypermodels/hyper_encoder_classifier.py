@@ -223,10 +223,10 @@ class HyperEncoderClassifier(SeededHyperModel):
         autoencoder = self.autoencoder.build_autoencoder(settings)
         autoencoder.compile()
         fit_arguments = {"epochs": self.pretraining_epochs, "verbose": 0}
-        datasets.set_epoch(0)
         if isinstance(data, tf.data.Dataset):
-            pairs = data.map(lambda x, *_: (x, x))
-            autoencoder.fit(in_batches(pairs, PRETRAINING_BATCH_SIZE), **fit_arguments)
+            pairs = in_batches(data, PRETRAINING_BATCH_SIZE).map(lambda x, *_: (x, x))
+            datasets.set_epoch(0)
+            autoencoder.fit(pairs, **fit_arguments)
         else:
             data = np.asarray(data)
             autoencoder.fit(data, data, batch_size=PRETRAINING_BATCH_SIZE, **fit_arguments)

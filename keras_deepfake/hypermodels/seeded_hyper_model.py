@@ -44,11 +44,7 @@ class SeededHyperModel(keras_tuner.HyperModel):
         Returns:
             Integer of 32 bits.
         """
-        values = {
-            name: f"{value:.6g}" if isinstance(value, float) else value
-            for name, value in self.settings(hp.copy()).items()
-        }
-        text = json.dumps([self.seed, values], sort_keys=True)
+        text = json.dumps([self.seed, self.settings(hp.copy())], sort_keys=True)
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
     def build(self, hp):
@@ -95,6 +91,12 @@ def fit_arguments(args, kwargs):
             "`x` must be an array or a `tf.data.Dataset`, whose batches can be resized; got "
             f"{type(x).__name__}."
         )
+    validation = arguments.get("validation_data")
+    if not isinstance(validation, (tuple, list, tf.data.Dataset, type(None))):
+        raise keras_tuner.errors.FatalTypeError(
+            "`validation_data` must be a tuple of arrays or a `tf.data.Dataset`; got "
+            f"{type(validation).__name__}."
+        )
     return arguments
 
 
@@ -116,9 +118,19 @@ def with_batch_size(arguments, batch_size):
 
 def in_batches(dataset, batch_size):
     """A dataset of images, batched or not, in batches of this size."""
-    images = tf.nest.flatten(dataset.element_spec)[0]
-    if images.shape.rank == 3:
+    if tf.nest.flatten(dataset.element_spec)[0].shape.rank == 3:
         return dataset.batch(batch_size)
-    # TensorFlow's count of rebatched batches is too high, and Keras would take the end of the
-    # first epoch for a lack of data. Unknown, it is counted.
-    return dataset.rebatch(batch_size).filter(lambda *_: True)
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        return dataset.rebatch(batch_size)
+    # TensorFlow's own count of rebatched batches is too high. Where Keras finds the end of an
+    # epoch by running into it, that half step counts as one for the optimizer and for dropout.
+    if dataset not in _NUM_IMAGES:
+        _NUM_IMAGES[dataset] = sum(
+            int(tf.shape(tf.nest.flatten(batch)[0])[0]) for batch in dataset
+        )
+    num_batches = -(-_NUM_IMAGES[dataset] // batch_size)
+    return dataset.rebatch(batch_size).apply(tf.data.experimental.assert_cardinality(num_batches))
+
+
+# Counted once a search, as that takes a pass over the data.
+_NUM_IMAGES = weakref.WeakKeyDictionary()
