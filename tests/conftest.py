@@ -7,7 +7,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import keras
 import pytest
 
-# NumPy, Pillow and tf.data compute the same whatever backend trains the model, so that what uses
+# NumPy, Pillow, KerasTuner's engine and tf.data compute the same whatever backend trains the model, so that what uses
 # nothing else is tested once.
 if keras.backend.backend() != "tensorflow":
     collect_ignore = [
@@ -24,6 +24,8 @@ if keras.backend.backend() != "tensorflow":
         "evaluation/test_html_page.py",
         "evaluation/test_shortcut_auc.py",
         "examples/test_crop_faces.py",
+        "hypermodels/test_local_workers.py",
+        "hypermodels/test_search.py",
         "visualization/test_detection_curves.py",
         "visualization/test_images.py",
         "visualization/test_overlays.py",

@@ -2,11 +2,13 @@
 
 from keras_deepfake.hypermodels.hyper_conv_autoencoder import HyperConvAutoencoder
 from keras_deepfake.hypermodels.hyper_encoder_classifier import HyperEncoderClassifier
+from keras_deepfake.hypermodels.local_workers import run_local_workers
 from keras_deepfake.hypermodels.search import SearchResults, search
 
 __all__ = [
     "HyperConvAutoencoder",
     "HyperEncoderClassifier",
     "SearchResults",
+    "run_local_workers",
     "search",
 ]

@@ -5,18 +5,23 @@ import functools
 import json
 import os
 import pathlib
+import sys
 import tempfile
+import threading
 
 import keras_tuner
 import numpy as np
+import tensorflow as tf
+
+from keras_deepfake.hypermodels.seeded_hyper_model import SeededHyperModel, fit_arguments
 
 
 def search(tuner, *args, **kwargs):
     """Run a KerasTuner search that cannot fail in silence and can be killed at any time.
 
     Before the first trial the arguments are checked: the objective must be a metric of the
-    model, and the tuner's directory writable. After the last one the states of all trials and
-    the error messages of those that failed are printed.
+    model, the data must fit it, and the tuner's directory must be writable. After the last one
+    the states of all trials and the error messages of those that failed are printed.
 
     A search that was killed goes on when the same tuner is made again, with the same seed and
     `overwrite=False` (its default), and given to this function. Finished trials are kept. With
@@ -30,11 +35,12 @@ def search(tuner, *args, **kwargs):
             `callbacks`. `verbose=0` prints nothing but the summary.
 
     Returns:
-        `SearchResults`; `None` in a worker of a distributed search, whose chief has them.
+        `SearchResults`. `None` in a worker of a distributed search, whose chief has them, and
+        in every process that `run_local_workers` started, as it has them itself.
 
     Raises:
-        ValueError: If `tuner` is no tuner, or its objective is not among the metrics of the
-            model.
+        ValueError: If `tuner` is no tuner, its objective is not among the metrics of the model,
+            or the data do not fit the model.
         OSError: If the tuner's directory is not writable.
         RuntimeError: If no trial was completed.
 
@@ -53,29 +59,28 @@ def search(tuner, *args, **kwargs):
         print(results)
         ```
     """
-    if not isinstance(tuner, keras_tuner.Tuner):
-        raise ValueError(f"`tuner` must be a `keras_tuner.Tuner`; got {tuner!r}.")
-    _check_directory(tuner)
+    check_tuner(tuner)
     # What makes a tuner one of several processes is set in the environment.
     is_distributed = "KERASTUNER_ORACLE_IP" in os.environ
     is_chief = is_distributed and "chief" in os.environ["KERASTUNER_TUNER_ID"]
-    if not is_chief:
-        _check_objective(tuner, args, kwargs)
+    is_launched = LAUNCHED in os.environ
+    if is_launched:
+        _end_with_the_launcher()
+    if isinstance(tuner.hypermodel, SeededHyperModel) and not is_chief:
+        _check_arguments(tuner, args, kwargs)
     if is_distributed and not is_chief:
         tuner.search(*args, **kwargs)
         return None
     _make_resumable(tuner)
+    if is_launched:
+        tuner.search(*args, **kwargs)
+        return None
     try:
         tuner.search(*args, **kwargs)
     finally:
         results = SearchResults(tuner)
-        if tuner.oracle.trials:
-            print(results)
-    if not any(row["state"] == "COMPLETED" for row in results.rows):
-        raise RuntimeError(
-            "No trial was completed, so there is no best model. "
-            + (f"The last error:\n{results.rows[-1]['error']}" if results.rows else "")
-        )
+        print(results)
+    results.raise_if_none_completed()
     return results
 
 
@@ -145,7 +150,15 @@ class SearchResults:
         """List the names of all hyperparameters that are active in some trial."""
         return list(dict.fromkeys(name for row in self.rows for name in row["hyperparameters"]))
 
+    def raise_if_none_completed(self):
+        """Raise a `RuntimeError` with the last error if there is no best model."""
+        if not any(row["state"] == "COMPLETED" for row in self.rows):
+            last = f"The last error:\n{self.rows[-1]['error']}" if self.rows else ""
+            raise RuntimeError(f"No trial was completed, so there is no best model. {last}")
+
     def __str__(self):
+        if not self.rows:
+            return "0 trials"
         states = [row["state"] for row in self.rows]
         counts = ", ".join(
             f"{states.count(state)} {state.lower()}" for state in dict.fromkeys(sorted(states))
@@ -172,7 +185,10 @@ def _row(trial, hypermodel):
         "trial": trial.trial_id,
         "state": trial.status,
         "score": float(trial.score) if completed and trial.score is not None else None,
-        "epochs": trial.best_step + 1 if completed else None,
+        # A trial of Hyperband may go on where another ended.
+        "epochs": trial.best_step + 1 + hp.values.get("tuner/initial_epoch", 0)
+        if completed
+        else None,
         "seed": hypermodel.trial_seed(hp) if has_seed else None,
         "hyperparameters": {
             **{name: hp.values[name] for name in names},
@@ -191,7 +207,10 @@ def _short(value):
     return f"{value:.4g}" if isinstance(value, float) else value
 
 
-def _check_directory(tuner):
+def check_tuner(tuner):
+    """Refuse what is no tuner, or cannot write where it should."""
+    if not isinstance(tuner, keras_tuner.Tuner):
+        raise ValueError(f"`tuner` must be a `keras_tuner.Tuner`; got {tuner!r}.")
     try:
         with tempfile.TemporaryFile(dir=tuner.project_dir):
             pass
@@ -202,15 +221,20 @@ def _check_directory(tuner):
         ) from error
 
 
-def _check_objective(tuner, args, kwargs):
+def _check_arguments(tuner, args, kwargs):
+    arguments = fit_arguments(args, kwargs)
     model = tuner.hypermodel.build(tuner.oracle.get_space())
-    if not (model.inputs and len(model.inputs) == len(model.outputs) == 1):
-        return
+    _check_data("x", [arguments[name] for name in ("x", "y") if name in arguments], model)
+    validation = arguments.get("validation_data")
+    if validation is not None:
+        is_dataset = isinstance(validation, tf.data.Dataset)
+        _check_data("validation_data", [validation] if is_dataset else validation, model)
+
     image, target = (
         np.zeros((1, *shape[1:]), "float32") for shape in (model.input_shape, model.output_shape)
     )
     names = set(model.evaluate(image, target, verbose=0, return_dict=True))
-    if "validation_data" in kwargs or "validation_split" in kwargs:
+    if validation is not None or "validation_split" in arguments:
         names |= {f"val_{name}" for name in names}
     objective = tuner.oracle.objective
     wanted = getattr(objective, "objectives", [objective])
@@ -223,14 +247,67 @@ def _check_objective(tuner, args, kwargs):
         )
 
 
+def _check_data(name, parts, model):
+    if isinstance(parts[0], tf.data.Dataset):
+        specs = parts[0].element_spec
+        specs = specs if isinstance(specs, tuple) else (specs,)
+        is_batched = specs[0].shape.rank == len(model.input_shape)
+        shapes = [tuple(spec.shape)[is_batched:] for spec in specs[:2]]
+    else:
+        shapes = [tuple(np.shape(part))[1:] for part in parts[:2]]
+    wanted = [model.input_shape[1:], model.output_shape[1:]]
+    if len(shapes) < 2 or any(
+        len(shape) != len(other)
+        or any(side not in (None, fixed) for side, fixed in zip(shape, other, strict=True))
+        for shape, other in zip(shapes, wanted, strict=True)
+    ):
+        raise ValueError(
+            f"`{name}` must hold images and targets of the shapes {wanted[0]} and {wanted[1]}; got "
+            f"{' and '.join(map(str, shapes))}."
+        )
+    if len(wanted[1]) == 1 and not isinstance(parts[0], tf.data.Dataset):
+        present = np.asarray(parts[1]).any(axis=0)
+        if np.count_nonzero(present) < 2:
+            raise ValueError(
+                f"The labels of `{name}` must hold at least two classes; columns with a label are "
+                f"{np.flatnonzero(present).tolist()}."
+            )
+
+
+# Set in the environment of the processes that `run_local_workers` starts.
+LAUNCHED = "KERAS_DEEPFAKE_LAUNCHED"
+
+
+def _end_with_the_launcher():
+    """End this process when the one that started it is gone, however it ended."""
+
+    def wait():
+        # Not `sys.stdin.read`, whose lock the interpreter would wait for when it ends.
+        os.read(sys.stdin.fileno(), 1)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def _make_resumable(tuner):
-    """Makes what KerasTuner writes complete at any moment, and its random state reloadable."""
+    """Makes what KerasTuner writes complete at any moment, and its state reloadable.
+
+    KerasTuner has no public names for this; `pyproject.toml` holds it to the releases that were
+    tested.
+    """
     oracle = tuner.oracle
+    # KerasTuner itself reloads a search only where the file of this very process is, and writes
+    # that after its first trial.
+    if os.path.exists(os.path.join(tuner.project_dir, "oracle.json")):
+        oracle.reload()
     # A search that was killed between the files of a new trial and of the oracle knows the
     # trial only half. It is drawn again, with the same values.
     known = set(oracle.start_order)
     for trial_id in [trial_id for trial_id in oracle.trials if trial_id not in known]:
         del oracle.trials[trial_id]
+    # The oracle writes its file while a trial that has just ended still counts as running.
+    ended = set(oracle.end_order)
+    oracle._retry_queue = [trial_id for trial_id in oracle._retry_queue if trial_id not in ended]
 
     if hasattr(oracle, "_ordered_ids"):
         # Where a grid search stands is not saved; it follows from the trials there were.
@@ -254,9 +331,6 @@ def _make_resumable(tuner):
         _write_json(tuner._get_tuner_fname(), tuner.get_state())
 
     tuner.save = save
-    # KerasTuner reloads a search only where the tuner's own file is, and writes that after the
-    # first trial.
-    tuner.save()
     random_state = getattr(oracle, "_random_state", None)
     if random_state is not None:
         # That of Bayesian optimization is not among what is saved.

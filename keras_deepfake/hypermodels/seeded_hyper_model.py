@@ -125,9 +125,7 @@ def in_batches(dataset, batch_size):
     # TensorFlow's own count of rebatched batches is too high. Where Keras finds the end of an
     # epoch by running into it, that half step counts as one for the optimizer and for dropout.
     if dataset not in _NUM_IMAGES:
-        _NUM_IMAGES[dataset] = sum(
-            int(tf.shape(tf.nest.flatten(batch)[0])[0]) for batch in dataset
-        )
+        _NUM_IMAGES[dataset] = sum(int(tf.shape(tf.nest.flatten(batch)[0])[0]) for batch in dataset)
     num_batches = -(-_NUM_IMAGES[dataset] // batch_size)
     return dataset.rebatch(batch_size).apply(tf.data.experimental.assert_cardinality(num_batches))
 
