@@ -6,7 +6,8 @@ crops. The test images are held out before the search begins.
 
 Every trial pretrains an autoencoder of its own, unless --autoencoder names a trained one. At the
 end the best configuration and the study's are trained the same way and evaluated on the test
-images. A search that was killed goes on when it is started again with the same arguments.
+images. A search that was killed goes on when it is started again with the same arguments, with any
+number of workers. Several machines: see docs/hyperparameter-search.md.
 """
 
 import argparse
@@ -45,6 +46,13 @@ def parse_arguments(arguments=None):
         metavar="REGEX",
         help="part of a file name that names its group, such as the person; no group is split",
     )
+    add(
+        "--workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="run N trials at a time, each in a process of its own (default: this process alone)",
+    )
     add("--seed", type=int, default=0, metavar="N", help="seed of everything (default: 0)")
     return parser.parse_args(arguments)
 
@@ -77,6 +85,8 @@ def load_data(options):
     parts = index.balanced(seed=seed).split((0.7, 0.15, 0.15), seed=seed)
     for name, part in zip(("train", "validation", "test"), parts, strict=True):
         print(f"{name}: {part}")
+        if len(set(part.labels)) < 2:
+            raise ValueError(f"the {name} part has one class only: there are too few groups.")
     train, validation = (
         kd.datasets.classification_dataset(
             part, size, shuffle_buffer=buffer, seed=seed, cache="memory"
@@ -86,13 +96,15 @@ def load_data(options):
     return (train,), validation, parts[2]
 
 
-def make_hypermodel(options):
+def make_hypermodel(options, max_filters):
     shape = (options.image_size, options.image_size, 3)
     if options.autoencoder:
+        if not os.path.isfile(options.autoencoder):
+            raise ValueError(f"there is no file {options.autoencoder!r}.")
         autoencoder = keras.saving.load_model(options.autoencoder)
     else:
         autoencoder = kd.hypermodels.HyperConvAutoencoder(
-            shape, depth=(2, 3), filters=(8, options.max_filters, 8)
+            shape, depth=(2, 3), filters=(8, max_filters, 8)
         )
     return kd.hypermodels.HyperEncoderClassifier(
         shape,
@@ -124,9 +136,12 @@ def make_tuner(options, hypermodel):
 
 def check_settings(options):
     """Refuses to go on with a search that was begun with other options."""
-    settings = {name: value for name, value in vars(options).items() if name != "output"}
+    free = ("output", "workers")
+    settings = {name: value for name, value in vars(options).items() if name not in free}
     file = pathlib.Path(options.output) / "settings.json"
-    if file.exists() and json.loads(file.read_text()) != settings:
+    if file.exists():
+        if json.loads(file.read_text()) == settings:
+            return
         raise ValueError(
             f"{options.output!r} holds a search with other options; give them again to go on with "
             "it, or choose another --output."
@@ -150,32 +165,41 @@ def train_and_evaluate(hypermodel, hp, train, validation, test, epochs):
 
 
 def main(arguments=None):
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = parse_arguments(arguments)
     try:
-        if options.max_trials < 1 or options.epochs < 1:
-            raise ValueError("--max-trials and --epochs must be 1 or more.")
+        if min(options.max_trials, options.epochs) < 1 or options.workers < 0:
+            raise ValueError("--max-trials and --epochs must be 1 or more, --workers 0 or more.")
         if options.data and not os.path.isdir(options.data):
             raise ValueError(f"there is no folder {options.data!r}.")
-        hypermodel = make_hypermodel(options)
-        check_settings(options)
+        hypermodel = make_hypermodel(options, options.max_filters)
+        study = make_hypermodel(options, max(options.max_filters, 168))  # holds its filters
         train, validation, test = load_data(options)
+        check_settings(options)
         tuner = make_tuner(options, hypermodel)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, re.error) as error:
         sys.exit(f"tune_detector.py: {error}")
-    results = kd.hypermodels.search(
-        tuner, *train, validation_data=validation, epochs=options.epochs
-    )
+    if options.workers:
+        command = [sys.executable, os.path.abspath(__file__), *arguments, "--workers", "0"]
+        results = kd.hypermodels.run_local_workers(tuner, options.workers, command)
+    else:
+        results = kd.hypermodels.search(
+            tuner, *train, validation_data=validation, epochs=options.epochs
+        )
+    if results is None:  # in one process of several; another one has the results
+        return
     output = pathlib.Path(options.output)
     results.to_csv(output / "results.csv")
     kd.visualization.save_figure(kd.visualization.plot_search(results), output / "search.png")
 
-    study = keras_tuner.HyperParameters()
-    hypermodel.build(study)
+    defaults = keras_tuner.HyperParameters()
+    study.build(defaults)
+    best = tuner.get_best_hyperparameters()[0]
     reports = {}
-    for name, hp in (("best", tuner.get_best_hyperparameters()[0]), ("study", study)):
-        print(f"\nTraining the {name} configuration: {hypermodel.settings(hp)}")
+    for name, space, hp in (("best", hypermodel, best), ("study", study, defaults)):
+        print(f"\nTraining the {name} configuration: {space.settings(hp)}")
         classifier, reports[name] = train_and_evaluate(
-            hypermodel, hp, train, validation, test, options.epochs
+            space, hp, train, validation, test, options.epochs
         )
         classifier.save(output / f"{name}.keras")
         reports[name].save(output / f"{name}.html")

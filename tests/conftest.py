@@ -7,8 +7,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import keras
 import pytest
 
-# NumPy, Pillow, KerasTuner's engine and tf.data compute the same whatever backend trains the model, so that what uses
-# nothing else is tested once.
+# NumPy, Pillow, KerasTuner's engine and tf.data compute the same whatever backend trains the
+# model, so that what uses nothing else is tested once.
 if keras.backend.backend() != "tensorflow":
     collect_ignore = [
         "datasets/test_image_cache.py",

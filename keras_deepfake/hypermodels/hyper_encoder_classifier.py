@@ -37,15 +37,17 @@ class HyperEncoderClassifier(SeededHyperModel):
     `HyperConvAutoencoder`. Callbacks and checkpoints of the search see the classifier only,
     and a trial that goes on from a checkpoint, as Hyperband's do, is not pretrained again.
 
-    Models are compiled with metrics named `accuracy`, `auc` (the mean over the columns, for two
-    softmax columns the AUC of the fake class) and, for two classes, `precision` and `recall` of
-    the fake class. A good objective is
-    `keras_tuner.Objective("val_auc", "max")`.
+    Models are compiled with metrics named `accuracy`, `auc` and, for two classes, `precision`
+    and `recall` of the fake class. `auc` is the mean over the columns: for two softmax columns
+    the AUC of the fake class, for two sigmoid columns, which rank the images each in its own
+    way, that of both. A good objective is `keras_tuner.Objective("val_auc", "max")`.
 
     Where the encoder is frozen, its outputs are computed once a data set and reused in all
     epochs and, with a given `autoencoder`, in all trials. The metrics are those of training on
-    the images, to float noise; where arrays are shuffled and features exceed memory, or a
+    the images, to float noise; where arrays are shuffled and features exceed 1 GiB, or a
     `tf.data.Dataset` not made by this library shuffles, the order of images is another one.
+    With `validation_split`, a number of steps, or random numbers drawn by TensorFlow within a
+    dataset, as an augmentation draws them, the encoder runs in every step.
 
     Search on arrays or `tf.data.Dataset`s with one-hot labels; batches of a dataset are resized
     to each trial's `batch_size`. Every trial has its own seed, a function of `seed` and its
@@ -68,8 +70,9 @@ class HyperEncoderClassifier(SeededHyperModel):
         trainable_encoder: Among `True` and `False`.
         learning_rate: `(minimum, maximum)` of Adam's learning rate, searched by its logarithm.
         batch_size: Ascending integers.
-        cache_features: Boolean. Set `False` where a dataset augments its images at random,
-            which keeping the outputs of a frozen encoder would undo.
+        cache_features: Boolean. Set `False` where a dataset augments its images with random
+            numbers that TensorFlow does not draw, as in a `py_function`: keeping the outputs of
+            a frozen encoder would undo it.
         seed: Integer of 0 or more.
         name: Name of the hypermodel.
         tunable: Boolean; `False` leaves every hyperparameter at its default.

@@ -178,9 +178,12 @@ class SearchResults:
 
 def _row(trial, hypermodel):
     hp = trial.hyperparameters
-    names = {p.name: None for p in hp.space if hp.is_active(p) and p.name in hp.values}
     completed = trial.status == "COMPLETED"
-    has_seed = hasattr(hypermodel, "trial_seed")
+    is_ours = isinstance(hypermodel, SeededHyperModel)
+    if is_ours:
+        names = hypermodel.settings(hp.copy())  # in the order in which they are declared
+    else:
+        names = [p.name for p in hp.space if hp.is_active(p) and p.name in hp.values]
     return {
         "trial": trial.trial_id,
         "state": trial.status,
@@ -189,7 +192,7 @@ def _row(trial, hypermodel):
         "epochs": trial.best_step + 1 + hp.values.get("tuner/initial_epoch", 0)
         if completed
         else None,
-        "seed": hypermodel.trial_seed(hp) if has_seed else None,
+        "seed": hypermodel.trial_seed(hp) if is_ours else None,
         "hyperparameters": {
             **{name: hp.values[name] for name in names},
             # Hyperband's own, which say how long a trial was.

@@ -54,6 +54,8 @@ def plot_search(results, hyperparameters=None, axes=None):
         raise ValueError(f"`hyperparameters` must be among {known}; got {hyperparameters}.")
 
     axes = figure_axes(axes, len(hyperparameters), (3.0, 2.5))
+    scores = [row["score"] for row in rows]
+    margin = 0.05 * (max(scores) - min(scores)) or 0.5
     for ax, name in zip(axes, hyperparameters, strict=True):
         values = _values(rows, name)
         numbers = [value for value in values if value is not None]
@@ -61,7 +63,9 @@ def plot_search(results, hyperparameters=None, axes=None):
             isinstance(value, (int, float)) and not isinstance(value, bool) for value in numbers
         )
         ordered = sorted(set(numbers)) if is_number else sorted(set(numbers), key=str)
-        if is_number and len(ordered) > 8:
+        # Drawn from a range, and not one of a few.
+        is_continuous = is_number and any(value != float(f"{value:.4g}") for value in ordered)
+        if is_continuous or (is_number and len(ordered) > 8):
             places = [np.nan if value is None else value for value in values]
             if ordered[0] > 0 and ordered[-1] / ordered[0] > 20:
                 ax.set_xscale("log")
@@ -71,9 +75,9 @@ def plot_search(results, hyperparameters=None, axes=None):
             labels = [f"{value:g}" if is_number else str(value) for value in ordered]
             ax.set_xticks(range(len(ordered)), labels)
             ax.set_xlim(-0.5, len(ordered) - 0.5)
-        scores = [row["score"] for row in rows]
         ax.scatter(places[1:], scores[1:], s=22, color=REAL, alpha=0.6, label="Trial")
         ax.scatter(places[:1], scores[:1], s=60, color=FAKE, marker="*", label="Best")
+        ax.set_ylim(min(scores) - margin, max(scores) + margin)
         dress(ax, name, results.objective)
         ax.yaxis.set_major_locator(MaxNLocator(5))
     axes[0].legend(frameon=False, fontsize=TICK_SIZE)

@@ -35,11 +35,30 @@ def test_search_ends_with_a_table_a_picture_and_a_comparison(script, capsys):
         script.main([*TINY, "--seed", "1"])
 
 
+def test_workers_run_the_script_with_the_same_options(script, monkeypatch):
+    seen = []
+
+    def stand_in(tuner, num_workers, command):
+        seen.append((num_workers, command))
+        # What each of the processes does.
+        monkeypatch.setattr(kd.hypermodels, "search", lambda *args, **kwargs: None)
+        script.main(command[2:])
+
+    monkeypatch.setattr(kd.hypermodels, "run_local_workers", stand_in)
+    script.main([*TINY, "--workers", "3"])
+    ((num_workers, command),) = seen
+    assert num_workers == 3
+    assert command[1:] == [str(SCRIPT), *TINY, "--workers", "3", "--workers", "0"]
+    assert not pathlib.Path("search/results.csv").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--data", "nowhere"], "no folder 'nowhere'"),
         (["--max-trials", "0"], "--max-trials"),
+        (["--workers", "-1"], "--workers"),
+        (["--autoencoder", "nothing.keras"], "no file 'nothing.keras'"),
         (["--image-size", "30"], "divisible by 8"),
     ],
 )

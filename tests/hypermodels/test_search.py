@@ -50,6 +50,12 @@ class Formula(kd.hypermodels.HyperConvAutoencoder):
         return {"val_loss": abs(settings["filters_0"] - 6) + 0.1 * float(noise)}
 
 
+@pytest.fixture(autouse=True)
+def no_collection(monkeypatch):
+    """KerasTuner collects garbage in every trial, which is far slower than the formula."""
+    monkeypatch.setattr(gc, "collect", lambda: 0)
+
+
 def make_tuner(folder, make=keras_tuner.RandomSearch, hypermodel=None, objective=LOSS, **arguments):
     arguments = {"max_trials": 3, **arguments} if make is not keras_tuner.Hyperband else arguments
     return make(
@@ -106,7 +112,6 @@ def test_a_search_killed_at_any_time_goes_on_as_if_nothing_had_happened(
     tmp_path, monkeypatch, name
 ):
     make, arguments = TUNERS[name]
-    monkeypatch.setattr(gc, "collect", lambda: 0)  # KerasTuner's, far slower than the formula
     # Continued trials of Hyperband read a checkpoint, which a formula has not.
     monkeypatch.setattr(
         keras_tuner.Hyperband, "_build_hypermodel", keras_tuner.Tuner._build_hypermodel
