@@ -24,6 +24,7 @@ if keras.backend.backend() != "tensorflow":
         "evaluation/test_html_page.py",
         "evaluation/test_shortcut_auc.py",
         "examples/test_crop_faces.py",
+        "examples/test_tune_detector.py",
         "hypermodels/test_local_workers.py",
         "hypermodels/test_search.py",
         "visualization/test_detection_curves.py",

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_deepfake import datasets
 from keras_deepfake.hypermodels.frozen_features import FrozenFeatures
 from keras_deepfake.hypermodels.hyper_conv_autoencoder import (
     HyperConvAutoencoder,
@@ -16,7 +15,11 @@ from keras_deepfake.hypermodels.ranges import (
     check_numbers,
     choose,
 )
-from keras_deepfake.hypermodels.seeded_hyper_model import SeededHyperModel, in_batches
+from keras_deepfake.hypermodels.seeded_hyper_model import (
+    SeededHyperModel,
+    data_order,
+    in_batches,
+)
 from keras_deepfake.models import EncoderClassifier
 
 PENALTIES = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
@@ -228,8 +231,7 @@ class HyperEncoderClassifier(SeededHyperModel):
         fit_arguments = {"epochs": self.pretraining_epochs, "verbose": 0}
         if isinstance(data, tf.data.Dataset):
             pairs = in_batches(data, PRETRAINING_BATCH_SIZE).map(lambda x, *_: (x, x))
-            datasets.set_epoch(0)
-            autoencoder.fit(pairs, **fit_arguments)
+            autoencoder.fit(pairs, shuffle=False, callbacks=[data_order()], **fit_arguments)
         else:
             data = np.asarray(data)
             autoencoder.fit(data, data, batch_size=PRETRAINING_BATCH_SIZE, **fit_arguments)

@@ -65,12 +65,23 @@ class SeededHyperModel(keras_tuner.HyperModel):
     def fit_model(self, settings, model, arguments):
         """Trains the model of a trial on the arguments of `keras.Model.fit`."""
         arguments = with_batch_size(arguments, settings["batch_size"])
-        datasets.set_epoch(arguments.get("initial_epoch", 0))
+        arguments["callbacks"] = [*(arguments.get("callbacks") or []), data_order()]
         return model.fit(**arguments)
 
     def _execution_seed(self, hp):
         # Several executions of a trial share its hyperparameters, and differ only by this.
         return (self.trial_seed(hp) + 1000 * self._fits.get(hp, 0)) % 2**32
+
+
+def data_order():
+    """A callback that gives every epoch its own order of the library's datasets.
+
+    Setting it once before training is not enough: on JAX and torch Keras looks at a batch first,
+    which reads a small dataset to its end.
+    """
+    return keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: datasets.set_epoch(epoch)
+    )
 
 
 def fit_arguments(args, kwargs):
