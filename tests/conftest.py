@@ -3,14 +3,18 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Tests compile far longer than they compute.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import keras
 import pytest
 
 # NumPy, Pillow, KerasTuner's engine and tf.data compute the same whatever backend trains the
-# model, so that what uses nothing else is tested once.
+# model, so that what uses nothing else is tested once; so are the examples of the documentation,
+# whose components all have tests of their own.
 if keras.backend.backend() != "tensorflow":
     collect_ignore = [
+        "contract/test_documentation.py",
         "datasets/test_image_cache.py",
         "datasets/test_image_files.py",
         "datasets/test_image_index.py",
@@ -34,6 +38,7 @@ if keras.backend.backend() != "tensorflow":
         "visualization/test_save_figure.py",
         "visualization/test_training_curves.py",
         "test_import.py",
+        "test_readme.py",
     ]
 
 

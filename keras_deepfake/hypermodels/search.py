@@ -148,7 +148,9 @@ class SearchResults:
 
     def hyperparameter_names(self):
         """List the names of all hyperparameters that are active in some trial."""
-        return list(dict.fromkeys(name for row in self.rows for name in row["hyperparameters"]))
+        # The trial with the most of them has them in the order of their declaration.
+        rows = sorted((row["hyperparameters"] for row in self.rows), key=len, reverse=True)
+        return list(dict.fromkeys(name for names in rows for name in names))
 
     def raise_if_none_completed(self):
         """Raise a `RuntimeError` with the last error if there is no best model."""

@@ -5,6 +5,9 @@ from matplotlib.ticker import MaxNLocator
 
 from keras_deepfake.visualization.style import FAKE, REAL, TICK_SIZE, dress, figure_axes
 
+# More than this do not fit under a panel side by side.
+MAX_CHARACTERS = 20
+
 
 def plot_search(results, hyperparameters=None, axes=None):
     """Plot the objective of every completed trial against each hyperparameter, a panel each.
@@ -74,6 +77,8 @@ def plot_search(results, hyperparameters=None, axes=None):
             places = [np.nan if value is None else ordered.index(value) for value in values]
             labels = [f"{value:g}" if is_number else str(value) for value in ordered]
             ax.set_xticks(range(len(ordered)), labels)
+            if len("".join(labels)) > MAX_CHARACTERS:
+                ax.tick_params("x", rotation=45)
             ax.set_xlim(-0.5, len(ordered) - 0.5)
         ax.scatter(places[1:], scores[1:], s=22, color=REAL, alpha=0.6, label="Trial")
         ax.scatter(places[:1], scores[:1], s=60, color=FAKE, marker="*", label="Best")
