@@ -5,6 +5,7 @@ import keras
 from keras_deepfake.layers import GeMPooling
 from keras_deepfake.models.detection_model import DetectionModel
 from keras_deepfake.models.model_copy import copy_model
+from keras_deepfake.models.reconstruction_residual import ReconstructionResidual
 
 
 @keras.saving.register_keras_serializable(package="keras_deepfake")
@@ -68,20 +69,23 @@ class EncoderClassifier(DetectionModel):
             encoder = keras.saving.deserialize_keras_object(encoder)
         class_names = tuple(class_names)
         _check_arguments(class_names, pooling, activation, l1, l2, dropout)
-        _check_encoder(encoder, pooling)
+        check_encoder(encoder, pooling)
         # Without `dtype` the encoder keeps its policies and the rest follows its last layer.
         dtype = kwargs.pop("dtype", None)
         if dtype is None:
-            policy = (encoder.layers or [encoder])[-1].dtype_policy
+            policy = [encoder, *computing_layers(encoder)][-1].dtype_policy
         else:
             policy = keras.dtype_policies.get(dtype)
-            if any(layer.dtype_policy != policy for layer in _computing_layers(encoder)):
+            if any(layer.dtype_policy != policy for layer in computing_layers(encoder)):
                 encoder = copy_model(encoder, policy)
-        for layer in encoder._flatten_layers():
-            if isinstance(layer, keras.Model):
+        data_format = data_format_of(encoder)
+        for model in encoder._flatten_layers():
+            if isinstance(model, keras.Model):
                 # Functional models forget their own policy when they are copied or saved.
-                layer.dtype_policy = policy
-        data_format = _data_format(encoder)
+                model.dtype_policy = policy
+                if pooling != "flatten" and len(model.inputs) == 1 and len(model.input_shape) == 4:
+                    # The graph holds for any size; only the check of the shape binds it to one.
+                    model.input_spec = _any_size(model, data_format)
 
         # === Layers ===
         pooling_class = {
@@ -107,12 +111,7 @@ class EncoderClassifier(DetectionModel):
             x = dropout_layer(x)
         super().__init__(inputs, head(x), **kwargs)
         if pooling != "flatten":
-            # The graph holds for any size; only the check of the input shape binds it to one.
-            channel_axis = 1 if data_format == "channels_first" else -1
-            any_size = keras.layers.InputSpec(
-                ndim=4, axes={channel_axis: encoder.input_shape[channel_axis]}
-            )
-            encoder.input_spec = self.input_spec = any_size
+            self.input_spec = encoder.input_spec
 
         # === Config ===
         self.dtype_policy = policy
@@ -130,21 +129,35 @@ class EncoderClassifier(DetectionModel):
         cls,
         autoencoder,
         *,
+        features="latent",
         trainable_encoder=True,
         copy_encoder=True,
         dtype=None,
         **classifier_arguments,
     ):
-        """Builds a classifier on the encoder of a trained autoencoder.
+        """Builds a classifier on what a trained autoencoder makes of images.
+
+        The latent is what the encoder keeps of an image. The residual x − x̂ is what the
+        reconstruction misses: above all the high frequencies, where generators err. Of it
+        the classifier sees a fixed measurement: the autoencoder is copied, frozen for good
+        and run as in inference. Blocks like those of the encoder then make a feature map of
+        the residual. They start from fresh weights, as the trained ones expect images, which
+        are positive and smooth, whereas residuals are neither.
 
         Args:
-            autoencoder: A `ConvAutoencoder`, or any Keras model with an `encoder`.
+            autoencoder: A `ConvAutoencoder`, or any Keras model with an `encoder` and, for
+                residuals, a `decoder`.
+            features: `"latent"`, `"residual"`, or `"both"`, whose feature maps are
+                concatenated.
             trainable_encoder: Boolean, whether the whole encoder is trained with the head.
                 To fine-tune after a linear probe, set `classifier.encoder.trainable = True`
-                and compile again with a low learning rate.
+                and compile again with a low learning rate; the copied autoencoder behind a
+                residual stays frozen. A probe of residuals sees what untrained blocks make
+                of them.
             copy_encoder: Boolean. By default the classifier gets a copy, weights bit for
                 bit, so that neither training nor freezing reaches back into the autoencoder.
-                `False` shares the encoder until either model is saved and reloaded.
+                `False` shares the encoder until either model is saved and reloaded; residuals
+                always need the copy.
             dtype: Dtype policy of the copy and the classifier; `None` keeps the encoder's.
             **classifier_arguments: Arguments of `EncoderClassifier` other than `encoder`.
 
@@ -152,7 +165,17 @@ class EncoderClassifier(DetectionModel):
             An `EncoderClassifier`, not compiled.
 
         Raises:
-            ValueError: If `autoencoder` has no `encoder`, or `dtype` is given for a shared one.
+            ValueError: If `autoencoder` lacks the `encoder` or a `decoder` that is needed,
+                `dtype` is given for a shared encoder, or the arguments contradict each other.
+
+        Example:
+            ```python
+            autoencoder = kd.models.ConvAutoencoder(image_shape=(32, 32, 3), filters=(16, 8))
+            classifier = kd.models.EncoderClassifier.from_autoencoder(
+                autoencoder, features="both", pooling="avg"
+            )
+            classifier.encoder.output_shape  # (None, 8, 8, 16)
+            ```
         """
         encoder = getattr(autoencoder, "encoder", None)
         if not isinstance(encoder, keras.Model):
@@ -160,16 +183,29 @@ class EncoderClassifier(DetectionModel):
                 "`autoencoder` must be a Keras model whose `encoder` attribute is one too; got "
                 f"{autoencoder!r}. Pass a bare encoder to `EncoderClassifier(encoder)` instead."
             )
+        if features not in ("latent", "residual", "both"):
+            raise ValueError(
+                f"`features` must be 'latent', 'residual' or 'both'; got features={features!r}."
+            )
+        if features != "latent" and not copy_encoder:
+            raise ValueError(
+                f"`features={features!r}` needs a copy of the autoencoder, which must not change "
+                "while the classifier trains: leave out `copy_encoder=False`."
+            )
         if dtype is not None and not copy_encoder:
             raise ValueError(
                 "A shared encoder keeps its dtype policy: leave out `dtype`, or copy the encoder."
             )
-        _check_encoder(encoder, classifier_arguments.get("pooling", "flatten"))
+        check_encoder(encoder, classifier_arguments.get("pooling", "flatten"))
         if copy_encoder:
             encoder = copy_model(encoder, dtype)
         if copy_encoder or not trainable_encoder:
             for layer in encoder._flatten_layers():
                 layer.trainable = trainable_encoder
+        if features != "latent":
+            latent_encoder = encoder if features == "both" else None
+            encoder = _residual_encoder(autoencoder, latent_encoder)
+            encoder.trainable = trainable_encoder
         return cls(encoder, dtype=dtype, **classifier_arguments)
 
     def default_compile_arguments(self):
@@ -230,7 +266,8 @@ def _check_arguments(class_names, pooling, activation, l1, l2, dropout):
         raise ValueError(f"`dropout` must lie in [0, 1); got dropout={dropout}.")
 
 
-def _check_encoder(encoder, pooling):
+def check_encoder(encoder, pooling):
+    """Raise unless the model goes from images to one feature map that suits the pooling."""
     if not isinstance(encoder, keras.Model):
         raise ValueError(f"`encoder` must be a Keras model; got {encoder!r}.")
     if not encoder.built or not encoder.inputs:
@@ -257,7 +294,43 @@ def _check_encoder(encoder, pooling):
         )
 
 
-def _computing_layers(model):
+def _residual_encoder(autoencoder, latent_encoder):
+    """From images to a feature map of the residual, beside that of the latent if there is one."""
+    encoder, decoder = autoencoder.encoder, getattr(autoencoder, "decoder", None)
+    if not isinstance(decoder, keras.Model):
+        raise ValueError(
+            "Residuals need an `autoencoder` with a `decoder` that is a Keras model; got "
+            f"{autoencoder!r}. Use `features='latent'` without one."
+        )
+    images = keras.Input(encoder.input_shape[1:], name="images")
+    reconstruction = copy_model(decoder)(copy_model(encoder)(images))
+    policy = [encoder, *computing_layers(encoder)][-1].dtype_policy
+    residual = ReconstructionResidual(
+        keras.Model(images, reconstruction, name="reconstruction"), dtype=policy, name="residual"
+    )
+
+    fresh = keras.models.clone_model(encoder)
+    for layer in fresh._flatten_layers():
+        layer.trainable = True
+    fresh = keras.Model(fresh.inputs[0], fresh.outputs[0], name="residual_encoder")
+    features = fresh(residual(images))
+    if latent_encoder is not None:
+        latent_encoder = keras.Model(
+            latent_encoder.inputs[0], latent_encoder.outputs[0], name="latent_encoder"
+        )
+        features = keras.layers.Concatenate(
+            axis=1 if data_format_of(encoder) == "channels_first" else -1, dtype=policy
+        )([latent_encoder(images), features])
+    return keras.Model(images, features, name="encoder")
+
+
+def _any_size(model, data_format):
+    axis = 1 if data_format == "channels_first" else -1
+    return keras.layers.InputSpec(ndim=4, axes={axis: model.input_shape[axis]})
+
+
+def computing_layers(model):
+    """The layers inside a model, at any depth, that are neither models nor inputs."""
     return [
         layer
         for layer in model._flatten_layers()
@@ -265,7 +338,7 @@ def _computing_layers(model):
     ]
 
 
-def _data_format(encoder):
+def data_format_of(encoder):
     """The data format of the encoder's last layer that has one."""
     formats = [
         layer.data_format for layer in encoder._flatten_layers() if hasattr(layer, "data_format")

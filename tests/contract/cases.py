@@ -174,6 +174,17 @@ CASES = [
         trainable_encoder=False,
         options=HEAD,
     ),
+    *(
+        model_case(
+            kd.models.EncoderClassifier,
+            classifier,
+            features,
+            features=features,
+            pooling="avg",
+            options=HEAD,
+        )
+        for features in ("residual", "both")
+    ),
     model_case(
         kd.models.CalibratedClassifier,
         calibrated,
