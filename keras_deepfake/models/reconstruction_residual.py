@@ -35,6 +35,7 @@ class ReconstructionResidual(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)
         if isinstance(autoencoder, dict):
             autoencoder = keras.saving.deserialize_keras_object(autoencoder)
+        _check_same_shape(autoencoder.inputs[0].shape, autoencoder.outputs[0].shape)
         autoencoder.trainable = False
         self.autoencoder = autoencoder
         self.scale = scale
@@ -53,17 +54,12 @@ class ReconstructionResidual(keras.layers.Layer):
     def call(self, inputs):
         images = ops.cast(inputs, "float32")
         reconstruction = self.autoencoder(images, training=False)
-        if len(reconstruction.shape) != len(images.shape) or any(
-            None not in sides and sides[0] != sides[1]
-            for sides in zip(images.shape, reconstruction.shape, strict=True)
-        ):
-            raise ValueError(
-                f"Images of shape {tuple(images.shape)} are reconstructed in another shape, "
-                f"{tuple(reconstruction.shape)}, and have no residual. Use sides that are "
-                "divisible by 2 to the number of blocks of the autoencoder."
-            )
+        _check_same_shape(images.shape, reconstruction.shape)
         residual = images - ops.cast(reconstruction, "float32")
         return ops.cast(residual * self.scale, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
 
     def get_config(self):
         config = super().get_config()
@@ -71,3 +67,15 @@ class ReconstructionResidual(keras.layers.Layer):
             autoencoder=keras.saving.serialize_keras_object(self.autoencoder), scale=self.scale
         )
         return config
+
+
+def _check_same_shape(images, reconstruction):
+    if len(images) != len(reconstruction) or any(
+        None not in sides and sides[0] != sides[1]
+        for sides in zip(images, reconstruction, strict=True)
+    ):
+        raise ValueError(
+            f"Images of shape {tuple(images)} are reconstructed in another shape, "
+            f"{tuple(reconstruction)}, and have no residual. Use sides that are divisible by 2 to "
+            "the number of blocks of the autoencoder."
+        )

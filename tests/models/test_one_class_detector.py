@@ -156,21 +156,15 @@ def test_not_adapted(autoencoder, tmp_path):
         assert np.isnan(ops.convert_to_numpy(model(reals(2)))).all()
 
 
-def test_adapting_again_and_from_datasets(autoencoder, detector):
+def test_adapting_again_and_from_batches_of_every_kind(autoencoder, detector):
     images, new = reals(400, seed=5), reals(5, seed=6)
     detector.adapt(images)
     expected = detector.predict(new, verbose=0)
-    batches = [images[start : start + 150] for start in range(0, 400, 150)]
-    real = np.tile([0.0, 1.0], (150, 1))
-    for data in (
-        batches,
-        [(batch, batch) for batch in batches],
-        [(batch, real[: len(batch)]) for batch in batches],
-        [(batch, np.zeros(len(batch))) for batch in batches],
-    ):
-        other = OneClassDetector.from_autoencoder(autoencoder, false_positive_rate=0.1)
-        other.adapt(data)
-        np.testing.assert_allclose(other.predict(new, verbose=0), expected, rtol=1e-3)
+    first, second, third, fourth = np.split(images, 4)
+    real = np.tile([0.0, 1.0], (100, 1))
+    other = OneClassDetector.from_autoencoder(autoencoder, false_positive_rate=0.1)
+    other.adapt([first, (second, second), (third, real), (fourth, np.zeros(100))])
+    np.testing.assert_allclose(other.predict(new, verbose=0), expected, rtol=1e-3)
 
 
 def test_channels_first():

@@ -159,8 +159,7 @@ def test_policies(autoencoder, tmp_path):
             for layer in model._flatten_layers():
                 if layer.name != "head" and not isinstance(layer, keras.layers.InputLayer):
                     assert layer.dtype_policy.name == "mixed_bfloat16", layer.name
-            model.compile()
-            assert np.isfinite(model.fit(IMAGES, LABELS, verbose=0).history["loss"]).all()
+            assert np.isfinite(model.predict(IMAGES, verbose=0)).all()
 
 
 def test_mixed_precision_does_not_round_the_image():
