@@ -34,8 +34,9 @@ class OneClassDetector(DetectionModel):
 
     t² lies just above the k-th largest d² of the m reals held out, k = ⌊rate · (m + 1)⌋, so
     that a new real of the same source is called fake with a probability of at most `rate`.
-    That rate is all that is promised. P is no calibrated probability, and how many fakes are
-    found depends on how much they differ from reals: measure it where you have some.
+    That rate is all that is promised. P is no calibrated probability, and fakes are found only
+    as far as they lie outside the spread of reals. Faces of a generator that are more alike than
+    photographs lie inside, and get a lower P(fake) than reals: measure it where you have some.
 
     Until `adapt`, `predict` and `evaluate` raise an error; calling the model gives NaN.
 
