@@ -83,7 +83,8 @@ class EncoderClassifier(DetectionModel):
             if isinstance(model, keras.Model):
                 # Functional models forget their own policy when they are copied or saved.
                 model.dtype_policy = policy
-                if pooling != "flatten" and len(model.inputs) == 1 and len(model.input_shape) == 4:
+                shapes = [x.shape for x in getattr(model, "inputs", None) or ()]
+                if pooling != "flatten" and len(shapes) == 1 and len(shapes[0]) == 4:
                     # The graph holds for any size; only the check of the shape binds it to one.
                     model.input_spec = _any_size(model, data_format)
 

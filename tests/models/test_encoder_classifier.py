@@ -171,6 +171,21 @@ def test_pooled_classifier_accepts_other_sizes(autoencoder, pooling, tmp_path):
         assert model.predict(IMAGES[:, :8, :12], verbose=0).shape == (8, 2)
 
 
+def test_subclassed_model_inside_the_encoder():
+    class Inner(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.convolution = keras.layers.Conv2D(4, 3)
+
+        def call(self, inputs):
+            return self.convolution(inputs)
+
+    images = keras.Input((16, 16, 3))
+    encoder = keras.Model(images, Inner()(images))
+    classifier = EncoderClassifier(encoder, pooling="avg")
+    assert classifier.predict(IMAGES[:, :8, :12], verbose=0).shape == (8, 2)
+
+
 def test_flattening_keeps_its_size(autoencoder):
     classifier = EncoderClassifier.from_autoencoder(autoencoder)
     with pytest.raises(ValueError, match="shape"):
