@@ -43,9 +43,7 @@ def seconds(cache_features, trials, arguments, data, validation, autoencoder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--image-size", type=int, default=256)
-    parser.add_argument(
-        "--images", type=int, default=1024, help="half more for validation"
-    )
+    parser.add_argument("--images", type=int, default=1024, help="half more for validation")
     parser.add_argument("--trials", type=int, default=10)
     parser.add_argument("--naive-trials", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=5)
