@@ -10,8 +10,8 @@ import keras
 import pytest
 
 # NumPy, Pillow, KerasTuner's engine and tf.data compute the same whatever backend trains the
-# model, so that what uses nothing else is tested once; so are the examples of the documentation,
-# whose components all have tests of their own.
+# model, so that what uses nothing else is tested once; so are the examples, scripts and those of
+# the documentation, whose components all have tests of their own.
 if keras.backend.backend() != "tensorflow":
     collect_ignore = [
         "contract/test_documentation.py",
@@ -27,8 +27,7 @@ if keras.backend.backend() != "tensorflow":
         "evaluation/test_file_traits.py",
         "evaluation/test_html_page.py",
         "evaluation/test_shortcut_auc.py",
-        "examples/test_crop_faces.py",
-        "examples/test_tune_detector.py",
+        "examples",
         "hypermodels/test_local_workers.py",
         "hypermodels/test_search.py",
         "visualization/test_detection_curves.py",
