@@ -59,6 +59,8 @@ class FrozenFeatures:
         head = keras.Model(features, x)
         # The same optimizer, so that callbacks which change its learning rate change this one.
         head.compile(optimizer=model.optimizer, loss=model.loss, metrics=metrics)
+        # Variables made while TensorFlow traces a step would have it traced twice.
+        head.optimizer.build(head.trainable_variables)
 
         arguments.update(self._training_data(model.encoder, arguments, batch_size, seed))
         validation = arguments.get("validation_data")
