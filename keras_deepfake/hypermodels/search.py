@@ -39,8 +39,8 @@ def search(tuner, *args, **kwargs):
         in every process that `run_local_workers` started, as it has them itself.
 
     Raises:
-        ValueError: If `tuner` is no tuner, its objective is not among the metrics of the model,
-            or the data do not fit the model.
+        ValueError: If `tuner` is no tuner, its objective is not among the metrics of the model
+            or has the wrong direction, or the data do not fit the model.
         OSError: If the tuner's directory is not writable.
         RuntimeError: If no trial was completed.
 
@@ -242,18 +242,35 @@ def _check_arguments(tuner, args, kwargs):
     if validation is not None or "validation_split" in arguments:
         names |= {f"val_{name}" for name in names}
     objective = tuner.oracle.objective
-    wanted = getattr(objective, "objectives", [objective])
-    missing = [one.name for one in wanted if one.name not in names]
-    if missing:
+    for one in getattr(objective, "objectives", [objective]):
+        _check_objective(one, names, model)
+
+
+def _check_objective(objective, names, model):
+    if objective.name not in names:
         raise ValueError(
-            f"The objective {missing[0]!r} is not among what training reports: {sorted(names)}. "
-            "Give the tuner `keras_tuner.Objective(name, direction)` with one of them; names that "
-            "begin with 'val_' need `validation_data`."
+            f"The objective {objective.name!r} is not among what training reports: "
+            f"{sorted(names)}. Give the tuner `keras_tuner.Objective(name, direction)` with one of "
+            "them; names that begin with 'val_' need `validation_data`."
+        )
+    better = {"loss": "min"}
+    for group in model.metrics:
+        for metric in getattr(group, "metrics", [group]):
+            # Keras's own callbacks tell by this when a metric improves.
+            if getattr(metric, "_direction", None) is not None:
+                better[metric.name] = "max" if metric._direction == "up" else "min"
+    direction = better.get(objective.name.removeprefix("val_"), objective.direction)
+    if direction != objective.direction:
+        raise ValueError(
+            f"The tuner looks for the {objective.direction}imum of {objective.name!r}, which is "
+            f"better the {'higher' if direction == 'max' else 'lower'}. Give the tuner "
+            f"`keras_tuner.Objective({objective.name!r}, {direction!r})`."
         )
 
 
 def _check_data(name, parts, model):
-    if isinstance(parts[0], tf.data.Dataset):
+    is_dataset = isinstance(parts[0], tf.data.Dataset)
+    if is_dataset:
         specs = parts[0].element_spec
         specs = specs if isinstance(specs, tuple) else (specs,)
         is_batched = specs[0].shape.rank == len(model.input_shape)
@@ -270,13 +287,24 @@ def _check_data(name, parts, model):
             f"`{name}` must hold images and targets of the shapes {wanted[0]} and {wanted[1]}; got "
             f"{' and '.join(map(str, shapes))}."
         )
-    if len(wanted[1]) == 1 and not isinstance(parts[0], tf.data.Dataset):
-        present = np.asarray(parts[1]).any(axis=0)
-        if np.count_nonzero(present) < 2:
+    is_endless = is_dataset and parts[0].cardinality() == tf.data.INFINITE_CARDINALITY
+    if len(wanted[1]) == 1 and not is_endless:
+        classes = _two_classes((y for _, y, *_ in parts[0]) if is_dataset else [parts[1]])
+        if len(classes) < 2:
             raise ValueError(
                 f"The labels of `{name}` must hold at least two classes; columns with a label are "
-                f"{np.flatnonzero(present).tolist()}."
+                f"{sorted(classes)}."
             )
+
+
+def _two_classes(batches):
+    """Columns with a label, read until there are two of them."""
+    classes = set()
+    for labels in batches:
+        classes.update(np.nonzero(np.asarray(labels))[-1].tolist())
+        if len(classes) > 1:
+            break
+    return classes
 
 
 # Set in the environment of the processes that `run_local_workers` starts.

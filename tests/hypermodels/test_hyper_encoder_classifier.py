@@ -261,3 +261,18 @@ def test_bad_arguments_are_refused_at_once(autoencoder, arguments, message):
         kd.hypermodels.HyperEncoderClassifier(
             **{"image_shape": (16, 16, 3), "autoencoder": autoencoder, **arguments}
         )
+
+
+@pytest.mark.parametrize("kind", ["arrays", "batched", "single"])
+def test_a_search_needs_labels_of_two_classes(autoencoder, kind, tmp_path):
+    fakes = (IMAGES, keras.utils.to_categorical([0] * 20, 2))
+    both = (IMAGES, LABELS)
+    if kind != "arrays":
+        fakes, both = (tf.data.Dataset.from_tensor_slices(pair) for pair in (fakes, both))
+    if kind == "batched":
+        fakes, both = fakes.batch(8), both.batch(8)
+    tuner = keras_tuner.RandomSearch(hyper(autoencoder), AUC, max_trials=1, directory=tmp_path)
+    data = both if kind == "arrays" else (both,)
+    with pytest.raises(ValueError, match="`validation_data` must hold at least two classes"):
+        kd.hypermodels.search(tuner, *data, validation_data=fakes, verbose=0)
+    assert not tuner.oracle.trials

@@ -163,6 +163,11 @@ def test_a_search_of_several_processes_goes_on_in_one(tmp_path, monkeypatch):
     ("arguments", "message"),
     [
         ({"objective": keras_tuner.Objective("val_f1_score", "max")}, "'accuracy', 'loss'"),
+        (
+            {"objective": keras_tuner.Objective("val_loss", "max")},
+            "val_loss.* better the lower",
+        ),
+        ({"objective": keras_tuner.Objective("val_accuracy", "min")}, "better the higher"),
         ({"objective": "loss", "validation_data": None, "x": IMAGES[:, :4]}, r"\(8, 8, 3\)"),
         ({"validation_data": None}, "`validation_data`"),
         ({"validation_data": (IMAGES,)}, "`validation_data` must hold images and targets"),
