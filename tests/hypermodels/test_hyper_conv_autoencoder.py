@@ -92,7 +92,7 @@ def test_a_trial_has_a_seed_of_its_own():
     def trained(hp, noise):
         keras.utils.set_random_seed(noise)
         model = hypermodel.build(hp)
-        np.random.random(noise)  # noqa: NPY002
+        keras.utils.set_random_seed(noise)
         hypermodel.fit(hp, model, IMAGES, IMAGES, epochs=1, verbose=0)
         return model.get_weights()
 

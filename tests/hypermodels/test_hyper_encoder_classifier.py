@@ -235,6 +235,8 @@ def test_an_encoder_with_noise_is_not_kept():
 def test_auc_is_that_of_the_fake_column(autoencoder):
     hypermodel = hyper(autoencoder, head_activation="softmax")
     classifier = hypermodel.build(keras_tuner.HyperParameters())
+    # Leaning to one class, which changes no order within a column, but that of both together.
+    classifier.get_layer("head").bias.assign([0.5, -0.5])
     auc = classifier.evaluate(IMAGES, LABELS, verbose=0, return_dict=True)["auc"]
     scores = classifier.predict(IMAGES, verbose=0)[:, 0]
     fakes, reals = scores[LABELS[:, 0] == 1], scores[LABELS[:, 0] == 0]
@@ -276,3 +278,11 @@ def test_a_search_needs_labels_of_two_classes(autoencoder, kind, tmp_path):
     with pytest.raises(ValueError, match="`validation_data` must hold at least two classes"):
         kd.hypermodels.search(tuner, *data, validation_data=fakes, verbose=0)
     assert not tuner.oracle.trials
+
+
+def test_a_search_needs_one_hot_labels(autoencoder, tmp_path):
+    tuner = keras_tuner.RandomSearch(hyper(autoencoder), AUC, max_trials=1, directory=tmp_path)
+    with pytest.raises(ValueError, match=r"`x` must hold images and targets .* \(2,\)"):
+        kd.hypermodels.search(
+            tuner, IMAGES, LABELS.argmax(1), validation_data=VALIDATION, verbose=0
+        )
