@@ -70,7 +70,8 @@ def plot_search(results, hyperparameters=None, axes=None):
         is_continuous = is_number and any(value != float(f"{value:.4g}") for value in ordered)
         if is_continuous or (is_number and len(ordered) > 8):
             places = [np.nan if value is None else value for value in values]
-            if ordered[0] > 0 and ordered[-1] / ordered[0] > 20:
+            is_float = any(isinstance(value, float) for value in ordered)
+            if is_float and ordered[0] > 0 and ordered[-1] / ordered[0] > 20:
                 ax.set_xscale("log")
         else:
             # Few values, perhaps 0 among powers of ten, are told apart best at equal distances.
