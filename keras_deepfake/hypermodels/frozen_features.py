@@ -32,7 +32,12 @@ class FrozenFeatures:
             return False
         parts = [arguments["x"], arguments.get("validation_data")]
         return not any(
-            part.cardinality() == tf.data.INFINITE_CARDINALITY or _is_random(part)
+            part.cardinality() == tf.data.INFINITE_CARDINALITY
+            or _is_random(part)
+            # The order of a dataset of the library is known only where nothing comes after it.
+            or any(
+                _library_order(stage) is not None for stage in _stages(part) if stage is not part
+            )
             for part in parts
             if isinstance(part, tf.data.Dataset)
         )
@@ -59,8 +64,6 @@ class FrozenFeatures:
         head = keras.Model(features, x)
         # The same optimizer, so that callbacks which change its learning rate change this one.
         head.compile(optimizer=model.optimizer, loss=model.loss, metrics=metrics)
-        # Variables made while TensorFlow traces a step would have it traced twice.
-        head.optimizer.build(head.trainable_variables)
 
         arguments.update(self._training_data(model.encoder, arguments, batch_size, seed))
         validation = arguments.get("validation_data")

@@ -173,6 +173,8 @@ class HyperConvAutoencoder(SeededHyperModel):
     def build_model(self, settings):
         autoencoder = self.build_autoencoder(settings)
         autoencoder.compile(optimizer=keras.optimizers.Adam(settings["learning_rate"]))
+        # Its state then goes into checkpoints and out of them, for trials that go on.
+        autoencoder.optimizer.build(autoencoder.trainable_variables)
         return autoencoder
 
 

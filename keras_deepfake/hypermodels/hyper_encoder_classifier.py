@@ -194,6 +194,9 @@ class HyperEncoderClassifier(SeededHyperModel):
             optimizer=keras.optimizers.Adam(settings["learning_rate"]),
             metrics=self._metrics(classifier),
         )
+        # Its state then goes into checkpoints and out of them, for trials that go on. Besides,
+        # TensorFlow traces a step twice that makes variables.
+        classifier.optimizer.build(classifier.trainable_variables)
         return classifier
 
     def fit_model(self, settings, model, arguments):

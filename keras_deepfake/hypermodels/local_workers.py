@@ -102,6 +102,7 @@ def run_local_workers(tuner, num_workers, command):
                     if name == "chief" or restarts[name] == MAX_RESTARTS:
                         raise RuntimeError(_death(name, project_dir))
                     restarts[name] += 1
+                    process.stdin.close()
                     print(f"{name} died; starting it again.", flush=True)
                     processes[name] = start(name)
             if (progress := _progress(tuner)) != shown:

@@ -43,6 +43,8 @@ def check_interval(name, interval, least, kind=float):
     if len(interval) != 2:
         raise ValueError(f"`{name}` must be `(minimum, maximum)`; got {interval}.")
     low, high = interval
+    if not all(isinstance(end, (int, float, np.number)) for end in interval):
+        raise ValueError(f"`{name}` must be a pair of numbers; got {interval}.")
     if not least <= low <= high or kind(low) != low or kind(high) != high:
         raise ValueError(
             f"`{name}` must be `(minimum, maximum)` with {least} <= minimum <= maximum"

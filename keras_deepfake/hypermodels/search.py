@@ -40,7 +40,8 @@ def search(tuner, *args, **kwargs):
 
     Raises:
         ValueError: If `tuner` is no tuner, its objective is not among the metrics of the model
-            or has the wrong direction, or the data do not fit the model.
+            or has the wrong direction, the data do not fit the model, or the tuner's directory
+            holds a search of another objective or space.
         OSError: If the tuner's directory is not writable.
         RuntimeError: If no trial was completed.
 
@@ -64,6 +65,8 @@ def search(tuner, *args, **kwargs):
     is_distributed = "KERASTUNER_ORACLE_IP" in os.environ
     is_chief = is_distributed and "chief" in os.environ["KERASTUNER_TUNER_ID"]
     is_launched = LAUNCHED in os.environ
+    if not is_distributed or is_chief:
+        _check_project(tuner)
     if is_launched:
         _end_with_the_launcher()
     if isinstance(tuner.hypermodel, SeededHyperModel) and not is_chief:
@@ -226,10 +229,41 @@ def check_tuner(tuner):
         ) from error
 
 
+def _check_project(tuner):
+    """Refuses to go on with trials that another objective scored or another space made.
+
+    KerasTuner would take their scores for those of the new objective, and the old space.
+    """
+    objective = tuner.oracle.objective
+    objectives = getattr(objective, "objectives", [objective])
+    settings = {"objective": [[one.name, one.direction] for one in objectives]}
+    if isinstance(tuner.hypermodel, SeededHyperModel):
+        hp = keras_tuner.HyperParameters()
+        tuner.hypermodel.settings(hp)
+        settings["seed"] = tuner.hypermodel.seed
+        settings["space"] = hp.get_config()["space"]
+    settings = json.loads(json.dumps(settings))
+    path = os.path.join(tuner.project_dir, "search.json")
+    if not os.path.exists(path):
+        _write_json(path, settings)
+        return
+    with open(path) as file:
+        previous = json.load(file)
+    different = [name for name in settings if settings[name] != previous.get(name)]
+    if different:
+        raise ValueError(
+            f"{str(tuner.project_dir)!r} holds a search with another {' and '.join(different)}. "
+            "Make the tuner with those of before to go on with it, or with another "
+            "`project_name`, or with `overwrite=True` to delete it."
+        )
+
+
 def _check_arguments(tuner, args, kwargs):
     arguments = fit_arguments(args, kwargs)
     model = tuner.hypermodel.build(tuner.oracle.get_space())
-    _check_data("x", [arguments[name] for name in ("x", "y") if name in arguments], model)
+    _check_data(
+        "x", [arguments[name] for name in ("x", "y", "sample_weight") if name in arguments], model
+    )
     validation = arguments.get("validation_data")
     if validation is not None:
         is_dataset = isinstance(validation, tf.data.Dataset)
@@ -276,6 +310,12 @@ def _check_data(name, parts, model):
         is_batched = specs[0].shape.rank == len(model.input_shape)
         shapes = [tuple(spec.shape)[is_batched:] for spec in specs[:2]]
     else:
+        lengths = [len(part) for part in parts if part is not None]
+        if len(set(lengths)) > 1:
+            raise ValueError(
+                f"`{name}` must hold as many targets as images; got arrays of the lengths "
+                f"{lengths}."
+            )
         shapes = [tuple(np.shape(part))[1:] for part in parts[:2]]
     wanted = [model.input_shape[1:], model.output_shape[1:]]
     if len(shapes) < 2 or any(

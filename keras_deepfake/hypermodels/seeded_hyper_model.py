@@ -7,6 +7,7 @@ import weakref
 
 import keras
 import keras_tuner
+import numpy as np
 import tensorflow as tf
 
 from keras_deepfake import datasets
@@ -60,6 +61,13 @@ class SeededHyperModel(keras_tuner.HyperModel):
         keras.utils.set_random_seed((self._execution_seed(hp) + initial_epoch) % 2**32)
         history = self.fit_model(settings, model, arguments)
         self._fits[hp] = self._fits.get(hp, 0) + 1
+        losses = getattr(history, "history", {}).get("loss", [0])
+        if not np.isfinite(losses[-1]):
+            # Metrics of such a model are numbers, and not always the lowest ones.
+            raise keras_tuner.errors.FailedTrialError(
+                f"The training diverged: its last loss is {losses[-1]}. Search lower learning "
+                "rates, and see that all pixels of the images are finite."
+            )
         return history
 
     def fit_model(self, settings, model, arguments):

@@ -115,6 +115,7 @@ def test_a_trial_has_a_seed_of_its_own():
         ({"image_shape": (20, 20, 3)}, "divisible by 16"),
         ({"image_shape": (None, None, 3)}, "fixed"),
         ({"depth": (3, 2)}, "`depth`.*minimum <= maximum"),
+        ({"depth": ("two", "three")}, "`depth` must be a pair of numbers"),
         ({"filters": (64, 8, 8)}, "`filters`"),
         ({"filters": (8, 64)}, "step"),
         ({"learning_rate": (1e-2, 1e-4)}, "`learning_rate`"),

@@ -178,6 +178,26 @@ def test_kept_features_give_the_metrics_of_training_on_images(
         np.testing.assert_allclose(kept[name], naive[name], rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+def test_a_trial_of_hyperband_goes_on_with_its_optimizer(autoencoder, tmp_path, recwarn):
+    tuner = TUNERS["hyperband"](
+        hyper(autoencoder), AUC, seed=1, directory=tmp_path, project_name="search"
+    )
+    kd.hypermodels.search(tuner, IMAGES, LABELS, validation_data=VALIDATION, epochs=2, verbose=0)
+    assert not [warning for warning in recwarn if "Skipping variable" in str(warning.message)]
+    steps = int(tuner.get_best_models()[0].optimizer.iterations)
+    batch_size = tuner.get_best_hyperparameters()[0].get("batch_size")
+    assert steps in [epochs * -(-20 // batch_size) for epochs in (1, 2)]
+
+
+def test_a_trial_that_diverges_has_failed(autoencoder, tmp_path):
+    tuner = keras_tuner.RandomSearch(hyper(autoencoder), AUC, max_trials=1, directory=tmp_path)
+    weights = np.where(np.arange(20) == 3, np.inf, 1)
+    with pytest.raises(RuntimeError, match=r"its last loss is (nan|inf)"):
+        kd.hypermodels.search(
+            tuner, IMAGES, LABELS, sample_weight=weights, validation_data=VALIDATION, verbose=0
+        )
+
+
 def test_augmented_images_are_not_kept(autoencoder):
     flip = keras.layers.RandomFlip(seed=0)
     pairs = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS))
@@ -187,6 +207,15 @@ def test_augmented_images_are_not_kept(autoencoder):
     for function in (lambda x, y: (flip(x, training=True), y), random_crop, sometimes_dark):
         assert not can_hold({"x": pairs.map(function).shuffle(20).batch(4)})
     assert not can_hold({"x": fixed.repeat()})
+
+
+def test_a_changed_dataset_of_the_library_is_not_kept(tmp_path):
+    dataset = faces(tmp_path, shuffle_buffer=7)
+    can_hold = frozen_features.FrozenFeatures().can_hold
+    assert can_hold({"x": dataset})
+    # The images that it leaves out are others in every epoch.
+    assert not can_hold({"x": dataset.take(2)})
+    assert not can_hold({"x": (IMAGES, LABELS), "validation_data": dataset.prefetch(1)})
 
 
 def random_crop(x, y):

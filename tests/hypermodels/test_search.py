@@ -144,6 +144,21 @@ def test_a_search_killed_at_any_time_goes_on_as_if_nothing_had_happened(
         assert len(tuner.hypermodel.ran) == len(whole.rows) - len(finished)
 
 
+def test_another_search_does_not_go_on_with_these_trials(tmp_path):
+    before = run(make_tuner(tmp_path))
+    accuracy = keras_tuner.Objective("val_accuracy", "max")
+    for others, what in (
+        ({"objective": accuracy}, "objective"),
+        ({"hypermodel": Formula(filters=(2, 6, 1))}, "space"),
+        ({"hypermodel": Formula(seed=3), "objective": accuracy}, "objective and seed"),
+    ):
+        with pytest.raises(ValueError, match=f"a search with another {what}"):
+            run(make_tuner(tmp_path, **others))
+    assert run(make_tuner(tmp_path)).rows == before.rows
+    other_space = Formula(filters=(2, 6, 1))
+    assert run(make_tuner(tmp_path, hypermodel=other_space, overwrite=True)).rows != before.rows
+
+
 def test_a_search_of_several_processes_goes_on_in_one(tmp_path, monkeypatch):
     whole = run(make_tuner(tmp_path / "whole", max_trials=3))
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "chief")
@@ -172,6 +187,9 @@ def test_a_search_of_several_processes_goes_on_in_one(tmp_path, monkeypatch):
         ({"validation_data": None}, "`validation_data`"),
         ({"validation_data": (IMAGES,)}, "`validation_data` must hold images and targets"),
         ({"y": IMAGES[:, :4]}, "`x` must hold images and targets"),
+        ({"y": IMAGES[:4]}, r"`x` must hold as many targets as images.*\[8, 4\]"),
+        ({"sample_weight": np.ones(7)}, r"`x` must hold as many .*\[8, 8, 7\]"),
+        ({"validation_data": (IMAGES, IMAGES[:4])}, "`validation_data` must hold as many"),
         ({"batch_size": 4}, "`batch_size` is a hyperparameter"),
     ],
 )
