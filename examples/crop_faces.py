@@ -7,6 +7,7 @@ OUT.csv lists what became of every file, those without a face included.
 """
 
 import argparse
+import collections
 import csv
 import os
 import sys
@@ -134,8 +135,9 @@ def photographs(path):
 def output_stems(photographs):
     """Maps each path to that of its crops; two files of one name keep their extensions."""
     stems = [os.path.splitext(name)[0] for _, name, _ in photographs]
+    counts = collections.Counter(stems)
     return {
-        path: name if stems.count(stem) > 1 else stem
+        path: name if counts[stem] > 1 else stem
         for (path, name, _), stem in zip(photographs, stems, strict=True)
     }
 

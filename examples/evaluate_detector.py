@@ -74,7 +74,7 @@ def main(arguments=None):
             print(f"\n{robustness}")
             sections += robustness.sections()
         report.save(options.output, sections=sections)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, re.error) as error:
         sys.exit(f"evaluate_detector.py: {error}")
     print(f"\nReport: {options.output}")
 

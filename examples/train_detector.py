@@ -216,6 +216,9 @@ def split_images(options, data):
             *unlabelled.subset(options.subset, seed=seed).split((share, 1 - share), seed=seed),
             test_pool.subset(options.subset, seed=seed),
         ]
+    for name, part in zip(("train", "validation", "test"), parts, strict=True):
+        if len(set(part.labels)) < 2:
+            raise ValueError(f"the {name} part has one class only: there are too few groups.")
     return parts, unlabelled.split(options.split_autoencoder, seed=seed)
 
 
@@ -416,7 +419,7 @@ def main(arguments=None):
         parts, autoencoder_parts = split_images(options, data)
         autoencoder = make_autoencoder(options)
         work = open_work_folder(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, re.error) as error:
         sys.exit(f"train_detector.py: {error}")
     for name, part in zip(("train", "validation", "test"), parts, strict=True):
         print(f"Classifier, {name}: {part}")

@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-import tempfile
 import threading
+import uuid
 import weakref
 
 import numpy as np
@@ -73,10 +73,8 @@ class ImageCache:
         if self.path is None:
             self.images = np.empty(self.shape, self.dtype)
             return
-        handle, self.unfinished = tempfile.mkstemp(
-            ".tmp", os.path.basename(self.path) + ".", os.path.dirname(self.path)
-        )
-        os.close(handle)
+        # Not by `tempfile`, whose files others may not read.
+        self.unfinished = f"{self.path}.{uuid.uuid4().hex}.tmp"
         weakref.finalize(self, _remove, self.unfinished)
         images = np.lib.format.open_memmap(
             self.unfinished, mode="w+", dtype=self.dtype, shape=self.shape

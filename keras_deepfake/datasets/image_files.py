@@ -1,6 +1,7 @@
 """Reading one image file: the same numbers here and inside the `tf.data` pipelines."""
 
 import os
+import stat
 
 import numpy as np
 import tensorflow as tf
@@ -92,6 +93,8 @@ def inspect_image(path):
         ValueError: With the reason, without the path, if the file cannot be used.
     """
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise ValueError("not a regular file")  # to open a pipe would wait for its other end
         with open(path, "rb") as file:
             start = file.read(4)
             if not start:
@@ -179,8 +182,9 @@ def _decode_with_pillow(path):
             return _read_with_pillow(file)
     except Exception as error:
         raise ValueError(
-            f"The image file {path!r} can no longer be read ({error}). It has changed since it "
-            "was indexed: mend or remove it, and index the folder again."
+            f"The image file {path!r} cannot be read ({error}). Its pixels are damaged, which its "
+            "header does not show, or it has changed since it was indexed: mend or remove it, and "
+            "index the folder again."
         ) from error
 
 
@@ -216,6 +220,12 @@ def decode_image(path, decoder):
         # A PNG may break in the middle, which only decoding it shows; a dataset is the one
         # place where TensorFlow catches an error.
         contents = tf.io.read_file(path)
+        if tf.executing_eagerly():
+            # Every dataset made here would leave its function behind.
+            try:
+                return tf.io.decode_png(contents, channels=3)
+            except tf.errors.InvalidArgumentError:
+                return with_pillow()
         attempt = (
             tf.data.Dataset.from_tensors(contents)
             .map(lambda contents: tf.io.decode_png(contents, channels=3))

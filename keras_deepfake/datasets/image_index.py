@@ -219,7 +219,7 @@ class ImageIndex:
 
         Sizes are rounded by largest remainder: 10,000 images at (.7, .15, .15) give exactly
         7000, 1500 and 1500. With groups, every group falls whole into one part, and sizes are
-        exact to within one group.
+        exact to within one group, or two where a part would lack a class otherwise.
 
         Args:
             fractions: Sequence of positive floats that sum to 1.
@@ -269,11 +269,11 @@ class ImageIndex:
         groups = [groups[i] for i in shuffle(np.arange(len(groups)))]
         # Small groups come last, to level out what the large ones left uneven.
         groups.sort(key=len, reverse=True)
+        counts_of = [np.bincount(strata[group], minlength=len(members)) for group in groups]
         wanted = sizes.T.astype("float64")
         totals = np.maximum(wanted.sum(axis=1), 1)
         parts = [[] for _ in wanted]
-        for group in groups:
-            counts = np.bincount(strata[group], minlength=len(members))
+        for place, (group, counts) in enumerate(zip(groups, counts_of, strict=True)):
             room = wanted.sum(axis=1)
             # A part is overfilled only where the group fits nowhere, and then by less than the
             # group, which keeps every size exact to within one group. Among those with room,
@@ -282,8 +282,13 @@ class ImageIndex:
             need = wanted @ counts / totals
             chosen = np.argmax(np.where(fits, need, -np.inf) if fits.any() else room)
             wanted[chosen] -= counts
-            parts[chosen] += group
-        return [np.array(part, "int64") for part in parts]
+            parts[chosen].append(place)
+        for part, stratum in np.argwhere(sizes.T > 0):
+            _give_stratum(parts, part, stratum, counts_of)
+        return [
+            np.array([position for place in part for position in groups[place]], "int64")
+            for part in parts
+        ]
 
     def _strata(self, stratify):
         if self.labels is None or not stratify:
@@ -299,6 +304,27 @@ class ImageIndex:
             groups=None if self.groups is None else tuple(self.groups[i] for i in positions),
             _headers=self._headers[positions],
         )
+
+
+def _give_stratum(parts, part, stratum, counts_of):
+    """Moves the smallest group that no other part needs to a part without this stratum."""
+
+    def held(places):
+        return sum((counts_of[place] for place in places), np.zeros_like(counts_of[0]))
+
+    if held(parts[part])[stratum]:
+        return
+    spare = [
+        (counts_of[place].sum(), other, place)
+        for other, places in enumerate(parts)
+        for place in places
+        if counts_of[place][stratum]
+        and ((held(places) - counts_of[place] > 0) == (held(places) > 0)).all()
+    ]
+    if spare:
+        _, other, place = min(spare)
+        parts[other].remove(place)
+        parts[part].append(place)
 
 
 def _check_class_names(class_names):
@@ -336,7 +362,12 @@ def walk_images(folder, relative, problems, above=()):
         if entry.name.startswith(".") or entry.name.lower() in _SYSTEM_FILES:
             continue
         below = f"{relative}/{entry.name}" if relative else entry.name
-        if entry.is_dir():
+        try:
+            is_folder = entry.is_dir()
+        except OSError as error:  # as of a link to itself
+            problems.append((entry.path, f"unreadable: {error.strerror}"))
+            continue
+        if is_folder:
             yield from walk_images(
                 entry.path, below, problems, (*above, (here.st_dev, here.st_ino))
             )

@@ -52,6 +52,13 @@ def test_a_half_written_file_is_never_served(files):
     np.testing.assert_array_equal([complete.get(i) for i in range(3)], images())
 
 
+def test_others_may_read_a_file_as_the_process_allows(files):
+    fill(make(files))
+    (name,) = os.listdir(files[0].parent / "cache")
+    mode = os.stat(files[0].parent / "cache" / name).st_mode
+    assert mode == os.stat(files[0]).st_mode
+
+
 def test_a_full_disk_raises(files, monkeypatch):
     def refuse(*_):
         raise OSError(28, "No space left on device")

@@ -174,6 +174,18 @@ def test_unreadable_image_is_named(tmp_path):
         load_image(tmp_path / "missing.png")
 
 
+def test_reading_a_png_leaves_nothing_behind(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (8, 8), (0, 102, 255)).save(path)
+    monkeypatch.delattr("tensorflow.data.Dataset.map")  # TensorFlow keeps its functions for ever
+    expected = np.full((8, 8, 3), (0.0, 0.4, 1.0), "float32")
+    np.testing.assert_array_equal(load_image(path), expected)
+    monkeypatch.setattr(image_files, "_inspect", lambda file: (8, 8, image_files.PNG))
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(ValueError, match=r"a\.png.*damaged"):
+        load_image(path)
+
+
 def test_jpeg_that_is_damaged_behind_its_header(tmp_path):
     path = tmp_path / "a.jpg"
     Image.new("RGB", (16, 16)).save(path)

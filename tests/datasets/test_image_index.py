@@ -136,6 +136,8 @@ def break_files(faces):
     os.link(faces / "real" / "001.jpg", faces / "real" / "hard_link.jpg")
     os.symlink(faces / "real" / "002.jpg", faces / "real" / "soft_link.jpg")
     os.symlink(faces / "nowhere.jpg", faces / "real" / "dangling.jpg")
+    os.symlink(faces / "real" / "itself.jpg", faces / "real" / "itself.jpg")
+    os.mkfifo(faces / "real" / "pipe.jpg")
     return {
         "empty.jpg": "zero bytes",
         "notes.txt": "unknown extension '.txt'",
@@ -153,6 +155,8 @@ def break_files(faces):
         "hard_link.jpg": "the same file as",
         "soft_link.jpg": "the same file as",
         "dangling.jpg": "unreadable: No such file",
+        "itself.jpg": "unreadable: Too many levels of symbolic links",
+        "pipe.jpg": "not a regular file",
     }
 
 
@@ -392,6 +396,16 @@ def test_groups_of_one_class_are_stratified():
     for part, size in zip(index.split((0.5, 0.25, 0.25), seed=0), (400, 200, 200), strict=True):
         assert abs(len(part) - size) <= 4
         assert abs((part.labels == 0).sum() - size / 4) <= 4
+
+
+def test_every_part_has_both_classes_where_the_groups_allow():
+    for count in (2, 3, 8):
+        index = stub((5 * count, 5 * count), groups=tuple(i // 5 for i in range(10 * count)))
+        fractions = (0.8, 0.1, 0.1) if count > 2 else (0.8, 0.2)
+        for seed in range(10):
+            parts = index.split(fractions, seed=seed)
+            assert sum(map(len, parts)) == len(index)
+            assert all(set(part.labels) == {0, 1} for part in parts)
 
 
 def test_groups_from_functions_and_mappings(faces):

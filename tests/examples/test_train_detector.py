@@ -112,6 +112,7 @@ def test_groups_and_switches(script):
         (["--image-size", "34"], "divisible by 4"),
         (["--epochs-classifier", "0"], "--epochs-classifier"),
         (["--data", "data", "--group-pattern", "x"], "matches nothing"),
+        (["--data", "data", "--group-pattern", "("], "unterminated subpattern"),
         (["--data", "data", "--pretraining-data", "data"], "also lie in --pretraining-data"),
         (["--data", "data", "--split", "0.5", "0.1", "0.1"], "sum"),
     ],
@@ -122,6 +123,14 @@ def test_mistakes_are_one_message_and_leave_nothing_behind(script, options, mess
         script.main([*TINY, *options])
     assert isinstance(error.value.code, str)
     assert not list(pathlib.Path().glob("results*"))
+
+
+def test_too_few_groups_are_refused(script):
+    make_folder()
+    for path in pathlib.Path("data/real").iterdir():
+        path.rename(path.with_name(f"source{path.name[1:]}"))
+    with pytest.raises(SystemExit, match="part has one class only"):
+        script.main([*TINY, "--data", "data", "--group-pattern", r"p\d|source"])
 
 
 def test_seed_preset_is_the_study(script):
