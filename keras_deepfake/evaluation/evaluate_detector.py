@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from keras_deepfake.evaluation.calibrate import MAX_DIGESTS
 from keras_deepfake.evaluation.detection_report import Mistake, detection_report
 from keras_deepfake.evaluation.scoring import digests, fake_scores, scored_batches
 
@@ -82,8 +83,11 @@ def evaluate_detector(
     threshold, source = _threshold(model, threshold)
 
     seen = set(getattr(model, "validation_digests", ()))
+    # Those are the lowest digests of a large validation set: a sample, known by its highest.
+    is_sample = len(seen) >= MAX_DIGESTS
+    highest_kept = max(seen) if is_sample else None
     all_labels, all_scores, mistakes = [], [], []
-    position = num_seen = 0
+    position = num_seen = num_comparable = 0
     total = len(index_or_dataset) if is_index else None
     progress = keras.utils.Progbar(total, verbose=verbose, unit_name="image")
     for images, labels, outputs in scored_batches(model, index_or_dataset, batch_size, image_size):
@@ -94,7 +98,9 @@ def evaluate_detector(
         position += len(images)
         progress.update(position)
         if seen:
-            num_seen += sum(digest in seen for digest in digests(images))
+            found = digests(images)
+            num_seen += sum(digest in seen for digest in found)
+            num_comparable += sum(not is_sample or digest <= highest_kept for digest in found)
         scores = fake_scores(model, outputs)
         all_labels.append(labels)
         all_scores.append(scores)
@@ -103,10 +109,11 @@ def evaluate_detector(
                 Mistake(images[place], int(labels[place]), float(scores[place]), names[place])
             )
         mistakes = _most_confident(mistakes)
-    if num_seen > MAX_SEEN * position:
+    # One image in a sample may be a chance.
+    if num_seen > max(MAX_SEEN * num_comparable, is_sample):
         raise ValueError(
-            f"At least {num_seen} of the {position} images are among those that calibrated this "
-            "model. Evaluate it on images that it has not seen."
+            f"Of {num_comparable} images that can be compared, {num_seen} are among those that "
+            "calibrated this model. Evaluate it on images that it has not seen."
         )
     report = detection_report(
         np.concatenate(all_labels) if all_labels else [],
@@ -119,7 +126,8 @@ def evaluate_detector(
     )
     notes = report.notes
     if num_seen > 0:
-        notes += (f"{num_seen} of the images are among those that calibrated the model.",)
+        compared = f"the {num_comparable} comparable" if is_sample else "the"
+        notes += (f"{num_seen} of {compared} images are among those that calibrated the model.",)
     return dataclasses.replace(
         report, threshold_source=source, notes=notes, mistakes=tuple(mistakes)
     )

@@ -4,6 +4,7 @@ import hashlib
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 
 def fake_column(class_names):
@@ -81,6 +82,8 @@ def _batches(model, data, batch_size, image_size):
             "Data must be an `ImageIndex`, a tuple `(images, labels)` of arrays, or a dataset of "
             f"such batches; got {type(data).__name__}."
         )
+    if getattr(data, "cardinality", int)() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError("The dataset never ends; leave out `.repeat()`, or add `.take(batches)`.")
     return data
 
 
@@ -95,8 +98,13 @@ def _index_batches(model, index, batch_size, image_size):
             f"{index.class_names}."
         )
     shape = getattr(model, "input_shape", None)
-    shape = shape if isinstance(shape, tuple) and len(shape) == 4 else (None,) * 4
-    channels_first = shape[1] in (1, 3) and shape[3] not in (1, 3)
+    shape = shape if isinstance(shape, tuple) and len(shape) == 4 else (None, None, None, 3)
+    if 3 not in (shape[1], shape[3]):
+        raise ValueError(
+            f"The images of an index are RGB; the model takes {shape}. Give it arrays, or batches "
+            "of a dataset that maps them to its channels."
+        )
+    channels_first = shape[3] != 3
     sides = shape[2:] if channels_first else shape[1:3]
     image_size = sides if image_size is None else tuple(image_size)
     if None in image_size:

@@ -1,3 +1,5 @@
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -116,10 +118,28 @@ def test_evaluation_refuses_the_images_that_calibrated():
     images, labels = faces(8, 200)
     calibrated = calibrate(detector(), (images[:100], labels[:100]))
     kd.evaluation.evaluate_detector(calibrated, (images[100:], labels[100:]), num_resamples=1)
-    with pytest.raises(ValueError, match="At least 3 of the 103 images are among those"):
+    with pytest.raises(ValueError, match="Of 103 images that can be compared, 3 are"):
         kd.evaluation.evaluate_detector(calibrated, (images[97:], labels[97:]))
     report = kd.evaluation.evaluate_detector(calibrated, (images[99:], labels[99:]))
     assert "1 of the images are among those that calibrated the model." in report.notes
+
+
+def test_a_sample_of_many_images_tells_them_from_others(monkeypatch):
+    calibrate_module = sys.modules["keras_deepfake.evaluation.calibrate"]
+    evaluate_module = sys.modules["keras_deepfake.evaluation.evaluate_detector"]
+    for module in (calibrate_module, evaluate_module):
+        monkeypatch.setattr(module, "MAX_DIGESTS", 20)
+    images, labels = faces(8, 1000)
+    calibrated = calibrate(detector(), (images[:500], labels[:500]))
+    assert len(calibrated.validation_digests) == 20
+    # A twentieth of the images, of which far fewer than a hundredth are in the sample.
+    mixed = np.r_[450:1000]
+    with pytest.raises(ValueError, match="are among those that calibrated"):
+        kd.evaluation.evaluate_detector(calibrated, (images[mixed], labels[mixed]))
+    report = kd.evaluation.evaluate_detector(
+        calibrated, (images[500:], labels[500:]), num_resamples=1
+    )
+    assert not any("calibrated the model" in note for note in report.notes)
 
 
 def test_the_given_model_is_left_alone():

@@ -149,6 +149,9 @@ def test_wrong_data_is_refused():
     ):
         with pytest.raises(ValueError, match=message):
             evaluate_detector(detector(), data)
+    endless = tf.data.Dataset.from_tensors((images, labels)).repeat()
+    with pytest.raises(ValueError, match="never ends"):
+        evaluate_detector(detector(), endless)
     with pytest.raises(ValueError, match="`image_size` is for an `ImageIndex`"):
         evaluate_detector(detector(), (images, labels), image_size=(4, 5))
 
@@ -199,6 +202,8 @@ def test_wrong_index_is_refused(index, tmp_path):
         evaluate_detector(detector(), unlabelled)
     with pytest.raises(ValueError, match=r"`image_size=\(height, width\)`"):
         evaluate_detector(detector(shape=(None, None, 3)), index)
+    with pytest.raises(ValueError, match="are RGB; the model takes"):
+        evaluate_detector(detector(shape=(8, 10, 1)), index)
     three = kd.datasets.ImageIndex.from_directory(tmp_path / "fake", class_names=("swap", "gan"))
     three = type(three)(**{**vars(three), "class_names": ("a", "b", "c")})
     with pytest.raises(ValueError, match="Detection has two classes; the index has 3"):
