@@ -65,15 +65,21 @@ class RandomImageLayer(_KerasAugmentation):
             )
         low, high = self.value_range
         images = (self.backend.cast(images, "float32") - low) * (255.0 / (high - low))
-        if self.data_format == "channels_last":
-            images = self.backend.numpy.transpose(images, (0, 3, 1, 2))
-        return images
+        return self._axes_of_planes(images)
 
     def _from_planes(self, planes):
         low, high = self.value_range
-        if self.data_format == "channels_last":
-            planes = self.backend.numpy.transpose(planes, (0, 2, 3, 1))
-        return planes / (255.0 / (high - low)) + low
+        return self._axes_of_images(planes) / (255.0 / (high - low)) + low
+
+    def _axes_of_planes(self, images):
+        if self.data_format == "channels_first":
+            return images
+        return self.backend.numpy.transpose(images, (0, 3, 1, 2))
+
+    def _axes_of_images(self, planes):
+        if self.data_format == "channels_first":
+            return planes
+        return self.backend.numpy.transpose(planes, (0, 2, 3, 1))
 
     def _batch_size(self, data):
         shape = self.backend.shape(data["images"] if isinstance(data, dict) else data)

@@ -156,13 +156,18 @@ class SelfBlendedImages(RandomImageLayer):
             if self.degradation is not None:
                 transformation = self.degradation.get_random_transformation(images)
                 pair = [self.degradation.transform_images(x, transformation) for x in pair]
+                if self.return_masks:
+                    # A geometric degradation moves the blended region too.
+                    mask = self.degradation.transform_segmentation_masks(
+                        self._axes_of_images(mask), transformation
+                    )
+                    mask = self._axes_of_planes(mask)
             images = ops.concatenate(pair, axis=0)
             is_fake = ops.concatenate([is_fake, ops.ones_like(is_fake)], axis=0)
             mask = ops.concatenate([ops.zeros_like(mask), mask], axis=0)
         else:
             mask = ops.zeros_like(planes[:, :1])
-        if self.data_format == "channels_last":
-            mask = ops.transpose(mask, (0, 2, 3, 1))
+        mask = self._axes_of_images(mask)
         labels = ops.concatenate([is_fake, 1.0 - is_fake], axis=1)
         outputs = (images, labels, mask) if self.return_masks else (images, labels)
         return tuple(self.backend.cast(x, self.compute_dtype) for x in outputs)

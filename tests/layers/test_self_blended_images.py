@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
+from scipy import ndimage
 
 import keras_deepfake as kd
 
@@ -118,6 +119,16 @@ def test_works_with_an_augmentation_of_keras():
     assert any(flipped)
     assert any(kept)
     assert flipped[:8] == flipped[8:]
+
+
+def test_masks_move_with_a_geometric_degradation():
+    move = keras.layers.RandomTranslation(0.3, 0.3, fill_mode="constant", seed=0)
+    images, _, masks = call(photographs(), seed=1, degradation=move)
+    real, fake = halves(images)
+    # Images are interpolated between pixels, masks are not.
+    near = ndimage.maximum_filter(halves(masks)[1], (1, 3, 3, 1)) > 0
+    assert np.any(fake != real, axis=(1, 2, 3)).all()
+    np.testing.assert_array_equal(np.where(near, real, fake), real)
 
 
 def test_not_training_returns_the_images_labelled_real():
