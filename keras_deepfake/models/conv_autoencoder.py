@@ -19,8 +19,9 @@ class ConvAutoencoder(DetectionModel):
     and a latent of 32×32×32 for a 256×256 image.
 
     Train it on pairs `(images, images)`, as `kd.datasets.reconstruction_dataset` gives them.
-    `compile()` without arguments sets Adam at 1e-3, mean squared error and accuracy: the
-    share of pixels whose strongest channel is reconstructed as such.
+    `compile()` without arguments sets Adam at 1e-3, mean squared error and, where channels
+    come last and are several, accuracy: the share of pixels whose strongest channel is
+    reconstructed as such.
 
     Args:
         image_shape: `(height, width, channels)`, or `(channels, height, width)` with
@@ -143,11 +144,17 @@ class ConvAutoencoder(DetectionModel):
         self.normalization = normalization
         self.data_format = data_format
 
+    def call(self, inputs, training=False, mask=None):
+        # Augmentation layers of Keras are active unless told otherwise.
+        return super().call(inputs, training=bool(training), mask=mask)
+
     def default_compile_arguments(self):
+        # Keras looks for the strongest along the last axis.
+        has_strongest_channel = self.data_format == "channels_last" and self.image_shape[-1] > 1
         return {
             "optimizer": keras.optimizers.Adam(1e-3),
             "loss": keras.losses.MeanSquaredError(),
-            "metrics": ["accuracy"],
+            "metrics": ["accuracy"] if has_strongest_channel else [],
         }
 
     def encode(self, x, batch_size=32):

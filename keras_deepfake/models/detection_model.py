@@ -8,8 +8,8 @@ class DetectionModel(keras.Model):
 
     Subclasses build their graph in `__init__` and implement `default_compile_arguments`.
     `compile()` takes from there what the caller leaves at `"auto"`. The configuration also
-    records which inner layers are frozen, at any depth: a constructor call alone would
-    bring them back trainable.
+    records which inner layers are frozen or quantized, at any depth: a constructor call alone
+    would bring them back trainable and in floating point.
     """
 
     def default_compile_arguments(self):
@@ -42,12 +42,18 @@ class DetectionModel(keras.Model):
             "name": self.name,
             "trainable": self.trainable,
             "frozen_layers": [path for path, layer in _inner_layers(self) if not layer.trainable],
+            "quantized_layers": {
+                path: layer.quantization_mode
+                for path, layer in _inner_layers(self)
+                if layer.quantization_mode
+            },
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
         frozen_layers = set(config.pop("frozen_layers", ()))
+        quantized_layers = config.pop("quantized_layers", {})
         trainable = config.pop("trainable", True)
         model = cls(**config)
         model.trainable = trainable
@@ -55,6 +61,8 @@ class DetectionModel(keras.Model):
         for path, layer in _inner_layers(model):
             if layer.trainable != (path not in frozen_layers):
                 layer.trainable = path not in frozen_layers
+            if path in quantized_layers and layer.quantization_mode is None:
+                layer.quantize(quantized_layers[path])
         return model
 
 

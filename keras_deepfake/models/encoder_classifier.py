@@ -15,7 +15,9 @@ class EncoderClassifier(DetectionModel):
     The head alone is trained with `from_autoencoder(..., trainable_encoder=False)` (a linear
     probe); by default the whole network is fine-tuned, as in the study. `compile()` without
     arguments sets Adam at 1e-3, categorical cross-entropy (binary for a sigmoid head),
-    accuracy and, with two classes, precision and recall of the fake class.
+    accuracy and, with two classes, precision and recall of the fake class. Labels are one-hot;
+    with `loss="sparse_categorical_crossentropy"` they are integers, and the default metric is
+    their accuracy.
 
     Args:
         encoder: A built Keras model from images to one 4-D feature map.
@@ -74,6 +76,8 @@ class EncoderClassifier(DetectionModel):
         dtype = kwargs.pop("dtype", None)
         if dtype is None:
             policy = [encoder, *computing_layers(encoder)][-1].dtype_policy
+            if policy.quantization_mode is not None:
+                policy = keras.dtype_policies.get(policy.name.partition("_from_")[2])
         else:
             policy = keras.dtype_policies.get(dtype)
             if any(layer.dtype_policy != policy for layer in computing_layers(encoder)):
@@ -228,6 +232,13 @@ class EncoderClassifier(DetectionModel):
             "metrics": metrics,
         }
 
+    def compile(self, optimizer="auto", loss="auto", *, metrics="auto", **kwargs):
+        if isinstance(metrics, str) and metrics == "auto" and _takes_integers(loss):
+            metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+        super().compile(optimizer, loss, metrics=metrics, **kwargs)
+
+    compile.__doc__ = DetectionModel.compile.__doc__
+
     def get_config(self):
         config = super().get_config()
         config.update(
@@ -243,6 +254,14 @@ class EncoderClassifier(DetectionModel):
             else None,
         )
         return config
+
+
+def _takes_integers(loss):
+    names = ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy")
+    return isinstance(loss, keras.losses.SparseCategoricalCrossentropy) or loss in (
+        *names,
+        keras.losses.sparse_categorical_crossentropy,
+    )
 
 
 def _check_arguments(class_names, pooling, activation, l1, l2, dropout):

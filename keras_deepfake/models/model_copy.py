@@ -19,7 +19,11 @@ def copy_model(model, dtype=None):
     if dtype is not None:
         policy = keras.dtype_policies.get(dtype)
         config = _with_dtype(config, keras.dtype_policies.serialize(policy))
-    copy = keras.saving.deserialize_keras_object(config)
+    # What the model is made of is there, registered or not.
+    classes = [type(layer) for layer in model._flatten_layers()]
+    own = {cls.__name__: cls for cls in classes if not cls.__module__.startswith("keras.")}
+    with keras.saving.custom_object_scope(own):
+        copy = keras.saving.deserialize_keras_object(config, safe_mode=False)
     copy.set_weights(model.get_weights())
     return copy
 

@@ -40,6 +40,15 @@ def test_default_compile_settings():
     assert set(history) == {"loss", "accuracy"}
 
 
+def test_accuracy_needs_a_strongest_channel_along_the_last_axis():
+    for arguments in (
+        {"image_shape": (16, 16, 1)},
+        {"image_shape": (3, 16, 16), "data_format": "channels_first"},
+    ):
+        autoencoder = small(**arguments)
+        assert autoencoder.default_compile_arguments()["metrics"] == []
+
+
 def test_given_compile_settings_win():
     autoencoder = small()
     autoencoder.compile("sgd", loss="mae", metrics=["mse"], run_eagerly=True)
@@ -73,6 +82,14 @@ def test_corruption_acts_in_training_only():
     clean = keras.ops.convert_to_numpy(autoencoder(IMAGES, training=False))
     noisy = keras.ops.convert_to_numpy(autoencoder(IMAGES, training=True))
     assert np.abs(clean - noisy).max() > 1e-3
+
+
+def test_an_augmentation_of_keras_acts_in_training_only():
+    autoencoder = small(corruption=keras.layers.RandomInvert(1.0, value_range=(0, 1), seed=0))
+    called = keras.ops.convert_to_numpy(autoencoder(IMAGES))
+    np.testing.assert_allclose(called, autoencoder.predict(IMAGES, verbose=0), atol=1e-6)
+    trained = keras.ops.convert_to_numpy(autoencoder(IMAGES, training=True))
+    assert np.abs(trained - called).max() > 1e-4
 
 
 def test_training_reduces_the_error():

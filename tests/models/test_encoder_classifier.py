@@ -76,6 +76,24 @@ def test_precision_and_recall_are_those_of_the_fake_class(autoencoder, class_nam
     assert results["accuracy"] == pytest.approx(np.mean(called == (is_fake == 1)))
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "sparse_categorical_crossentropy",
+        keras.losses.SparseCategoricalCrossentropy(),
+        keras.losses.sparse_categorical_crossentropy,
+    ],
+)
+def test_integer_labels(autoencoder, loss):
+    classifier = EncoderClassifier.from_autoencoder(autoencoder)
+    classifier.compile(loss=loss)
+    integers = np.argmax(LABELS, axis=1)
+    reached = classifier.evaluate(IMAGES, integers, verbose=0, return_dict=True)
+    assert set(reached) == {"loss", "accuracy"}
+    found = classifier.predict(IMAGES, verbose=0).argmax(axis=1)
+    assert reached["accuracy"] == pytest.approx(np.mean(found == integers))
+
+
 def test_more_classes_have_accuracy_only(autoencoder):
     classifier = EncoderClassifier.from_autoencoder(autoencoder, class_names=("a", "b", "c"))
     classifier.compile()
@@ -253,3 +271,43 @@ def test_training_state_survives_saving(autoencoder, tmp_path):
     results = loaded.evaluate(IMAGES, LABELS, verbose=0, return_dict=True)
     assert results == pytest.approx(expected, abs=1e-5)
     assert set(results) == {"loss", "accuracy", "precision", "recall"}
+
+
+class Unregistered(keras.layers.Layer):
+    def call(self, inputs):
+        return 2 * inputs
+
+
+def test_encoder_of_any_live_layers():
+    encoder = keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            keras.layers.Lambda(lambda x: x - 0.5),
+            Unregistered(),
+            keras.layers.Conv2D(2, 3),
+        ]
+    )
+
+    class WithEncoder:
+        pass
+
+    model = WithEncoder()
+    model.encoder = encoder
+    classifier = EncoderClassifier.from_autoencoder(model)
+    np.testing.assert_array_equal(
+        classifier.encoder.predict(IMAGES, verbose=0), encoder.predict(IMAGES, verbose=0)
+    )
+    assert classifier.encoder is not encoder
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+def test_quantized_classifier_survives_saving(autoencoder, mode, tmp_path):
+    classifier = EncoderClassifier.from_autoencoder(autoencoder, pooling="avg")
+    classifier.quantize(mode)
+    assert classifier.get_layer("head").quantization_mode == mode
+    classifier.save(tmp_path / "classifier.keras")
+    loaded = keras.saving.load_model(tmp_path / "classifier.keras")
+    assert loaded.get_layer("head").quantization_mode == mode
+    np.testing.assert_array_equal(
+        loaded.predict(IMAGES, verbose=0), classifier.predict(IMAGES, verbose=0)
+    )
