@@ -32,11 +32,11 @@ class ResumeTraining(keras.callbacks.Callback):
     backend, torch, the epoch, and the history: the `History` that `fit` returns covers the
     earlier epochs too.
 
-    Not restored are the state of other callbacks (`EarlyStopping` counts its patience anew),
-    and that of the data: the order of the images must not depend on what the process read
-    before. That holds for the datasets of `keras_deepfake.datasets`, for arrays (after
-    `keras.utils.set_random_seed`), and for every `tf.data` pipeline that is not reshuffled from
-    epoch to epoch.
+    Not restored are the state of other callbacks (`EarlyStopping` counts its patience anew, and
+    `restore_best_weights` takes the best since the crash) and that of the data: the order of the
+    images must not depend on what the process read before. That holds for the datasets of
+    `keras_deepfake.datasets`, for arrays (after `keras.utils.set_random_seed`), and for every
+    `tf.data` pipeline that is not reshuffled from epoch to epoch.
 
     The file of a finished training stays where it is. Running the program again restores the
     model and trains nothing; with more `epochs` it goes on from the weights that the training
