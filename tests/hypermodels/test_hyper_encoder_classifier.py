@@ -62,7 +62,7 @@ def test_defaults_are_the_study(autoencoder):
 
 
 @pytest.mark.parametrize("tuner", TUNERS)
-def test_every_tuner_gives_the_model_it_scored(autoencoder, tuner, tmp_path):
+def test_every_tuner_gives_the_model_it_scored(autoencoder, tuner, tmp_path, recwarn):
     tuner = TUNERS[tuner](
         hyper(autoencoder), AUC, seed=1, directory=tmp_path, project_name="search"
     )
@@ -75,6 +75,11 @@ def test_every_tuner_gives_the_model_it_scored(autoencoder, tuner, tmp_path):
     assert isinstance(best, kd.EncoderClassifier)
     reached = best.evaluate(*VALIDATION, verbose=0, return_dict=True)["auc"]
     assert reached == pytest.approx(results.rows[0]["score"], abs=1e-6)
+    # The optimizer too is that of the best epoch, and of the trials that go on.
+    assert not [warning for warning in recwarn if "Skipping variable" in str(warning.message)]
+    batch_size = results.rows[0]["hyperparameters"]["batch_size"]
+    steps = results.rows[0]["epochs"] * -(-20 // batch_size)
+    assert int(best.optimizer.iterations) == steps
     # No trial reaches back into the autoencoder, or from one into the next.
     for one, two in zip(before, autoencoder.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
@@ -176,17 +181,6 @@ def test_kept_features_give_the_metrics_of_training_on_images(
     assert kept.keys() == naive.keys()
     for name in kept:
         np.testing.assert_allclose(kept[name], naive[name], rtol=1e-5, atol=1e-6, err_msg=name)
-
-
-def test_a_trial_of_hyperband_goes_on_with_its_optimizer(autoencoder, tmp_path, recwarn):
-    tuner = TUNERS["hyperband"](
-        hyper(autoencoder), AUC, seed=1, directory=tmp_path, project_name="search"
-    )
-    kd.hypermodels.search(tuner, IMAGES, LABELS, validation_data=VALIDATION, epochs=2, verbose=0)
-    assert not [warning for warning in recwarn if "Skipping variable" in str(warning.message)]
-    steps = int(tuner.get_best_models()[0].optimizer.iterations)
-    batch_size = tuner.get_best_hyperparameters()[0].get("batch_size")
-    assert steps in [epochs * -(-20 // batch_size) for epochs in (1, 2)]
 
 
 def test_a_trial_that_diverges_has_failed(autoencoder, tmp_path):
