@@ -60,7 +60,7 @@ def main(arguments=None):
         print(f"{options.data}: {index}")
         sections = []
         if options.audit:
-            audit = kd.evaluation.audit_dataset(index, verbose=1)
+            audit = kd.audit.audit_dataset(index, verbose=1)
             print(f"\n{audit}\n")
             sections += audit.sections()
         report = kd.evaluation.evaluate_detector(

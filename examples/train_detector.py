@@ -256,7 +256,7 @@ def train_autoencoder(options, autoencoder, parts, work):
         for part, buffer in zip(parts, (200, 0, 0), strict=True)
     )
     if options.pretraining == "stacked":
-        histories = kd.models.pretrain_stacked(
+        histories = kd.recipes.pretrain_stacked(
             autoencoder,
             train,
             epochs=options.epochs_autoencoder,
@@ -352,7 +352,7 @@ def draw_classifier(classifier, history, part, options, work):
         ),
         "explanations": kd.visualization.plot_overlays(
             images,
-            kd.visualization.grad_cam(classifier, images),
+            kd.explanation.grad_cam(classifier, images),
             titles=[classifier.class_names[label] for label in labels],
             label="Speaks for fake",
         ),

@@ -12,7 +12,17 @@ from keras_deepfake.models import ConvAutoencoder, EncoderClassifier
 
 __version__ = "0.1.0"
 
-_LAZY = ("callbacks", "datasets", "evaluation", "hypermodels", "visualization")
+_LAZY = (
+    "audit",
+    "callbacks",
+    "datasets",
+    "evaluation",
+    "explanation",
+    "hypermodels",
+    "recipes",
+    "reports",
+    "visualization",
+)
 
 __all__ = ["ConvAutoencoder", "EncoderClassifier", "layers", "metrics", "models", *_LAZY]
 

@@ -41,7 +41,7 @@ class EpochPictures(keras.callbacks.Callback):
 
     ```python
     def draw(model, images):
-        return kd.visualization.plot_overlays(images, kd.visualization.grad_cam(model, images))
+        return kd.visualization.plot_overlays(images, kd.explanation.grad_cam(model, images))
     ```
     """
 

@@ -7,7 +7,7 @@ from keras_deepfake.datasets.image_datasets import (
 )
 from keras_deepfake.datasets.image_files import load_image
 from keras_deepfake.datasets.image_index import ImageIndex
-from keras_deepfake.datasets.synthetic_faces import synthetic_faces
+from keras_deepfake.datasets.synthesis import synthetic_faces
 
 __all__ = [
     "ImageIndex",

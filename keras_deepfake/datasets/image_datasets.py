@@ -7,7 +7,7 @@ import weakref
 import numpy as np
 import tensorflow as tf
 
-from keras_deepfake.datasets.image_cache import ImageCache
+from keras_deepfake.datasets._image_cache import ImageCache
 from keras_deepfake.datasets.image_files import (
     check_image_size,
     decode_image,

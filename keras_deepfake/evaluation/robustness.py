@@ -10,9 +10,9 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_deepfake.evaluation import corruptions as apply
+from keras_deepfake.evaluation import _corruptions as apply
+from keras_deepfake.evaluation._detection_metrics import detection_metrics
 from keras_deepfake.evaluation.curves import check_labels_and_scores
-from keras_deepfake.evaluation.detection_metrics import detection_metrics
 from keras_deepfake.evaluation.scoring import check_outputs, fake_scores, scored_batches
 
 CORRUPTIONS = {

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_deepfake.hypermodels.ranges import (
+from keras_deepfake.hypermodels._ranges import (
     check_choices,
     check_interval,
     check_numbers,

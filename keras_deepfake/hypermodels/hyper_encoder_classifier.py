@@ -4,16 +4,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_deepfake.hypermodels.frozen_features import FrozenFeatures
-from keras_deepfake.hypermodels.hyper_conv_autoencoder import (
-    HyperConvAutoencoder,
-    declare_learning_rate,
-)
-from keras_deepfake.hypermodels.ranges import (
+from keras_deepfake.hypermodels._frozen_features import FrozenFeatures
+from keras_deepfake.hypermodels._ranges import (
     check_choices,
     check_interval,
     check_numbers,
     choose,
+)
+from keras_deepfake.hypermodels.hyper_conv_autoencoder import (
+    HyperConvAutoencoder,
+    declare_learning_rate,
 )
 from keras_deepfake.hypermodels.seeded_hyper_model import (
     SeededHyperModel,

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 
-from keras_deepfake.hypermodels.search import LAUNCHED, SearchResults, check_tuner
+from keras_deepfake.hypermodels.searches import LAUNCHED, SearchResults, check_tuner
 
 POLL_SECONDS = 0.5
 # A worker that dies more often than this has an error that starting it again does not mend.

@@ -1,4 +1,4 @@
-"""Layers: convolutional blocks, pooling, corruptions, forensic features, distance, calibration."""
+"""Layers: convolutional blocks, pooling, corruptions, forensic features, calibration."""
 
 from keras_deepfake.layers.azimuthal_spectrum import AzimuthalSpectrum
 from keras_deepfake.layers.block_dct import BlockDCT
@@ -6,7 +6,6 @@ from keras_deepfake.layers.constrained_conv2d import ConstrainedConv2D
 from keras_deepfake.layers.conv_block import ConvBlock
 from keras_deepfake.layers.conv_transpose_block import ConvTransposeBlock
 from keras_deepfake.layers.gem_pooling import GeMPooling
-from keras_deepfake.layers.mahalanobis_distance import MahalanobisDistance
 from keras_deepfake.layers.masking_noise import MaskingNoise
 from keras_deepfake.layers.moment_pooling import MomentPooling
 from keras_deepfake.layers.neighboring_pixel_residual import NeighboringPixelResidual
@@ -26,7 +25,6 @@ __all__ = [
     "ConvBlock",
     "ConvTransposeBlock",
     "GeMPooling",
-    "MahalanobisDistance",
     "MaskingNoise",
     "MomentPooling",
     "NeighboringPixelResidual",

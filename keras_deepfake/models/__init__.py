@@ -3,13 +3,9 @@
 from keras_deepfake.models.calibrated_classifier import CalibratedClassifier
 from keras_deepfake.models.conv_autoencoder import ConvAutoencoder
 from keras_deepfake.models.encoder_classifier import EncoderClassifier
-from keras_deepfake.models.one_class_detector import OneClassDetector
-from keras_deepfake.models.pretrain_stacked import pretrain_stacked
 
 __all__ = [
     "CalibratedClassifier",
     "ConvAutoencoder",
     "EncoderClassifier",
-    "OneClassDetector",
-    "pretrain_stacked",
 ]

@@ -3,9 +3,9 @@
 import keras
 
 from keras_deepfake.layers import GeMPooling
+from keras_deepfake.models._model_copy import copy_model
+from keras_deepfake.models._reconstruction_residual import ReconstructionResidual
 from keras_deepfake.models.detection_model import DetectionModel
-from keras_deepfake.models.model_copy import copy_model
-from keras_deepfake.models.reconstruction_residual import ReconstructionResidual
 
 
 @keras.saving.register_keras_serializable(package="keras_deepfake")

@@ -10,7 +10,7 @@ from keras_deepfake.visualization.detection_curves import (
     plot_roc,
     plot_score_histogram,
 )
-from keras_deepfake.visualization.grad_cam import grad_cam
+from keras_deepfake.visualization.figure_files import save_figure
 from keras_deepfake.visualization.images import (
     plot_images,
     plot_input_target,
@@ -18,14 +18,11 @@ from keras_deepfake.visualization.images import (
     plot_reconstructions,
 )
 from keras_deepfake.visualization.overlays import plot_overlays
-from keras_deepfake.visualization.reconstruction_error import reconstruction_error_map
 from keras_deepfake.visualization.robustness import plot_robustness
-from keras_deepfake.visualization.save_figure import save_figure
 from keras_deepfake.visualization.search import plot_search
 from keras_deepfake.visualization.training_curves import plot_training_curves
 
 __all__ = [
-    "grad_cam",
     "plot_confusion_matrix",
     "plot_images",
     "plot_input_target",
@@ -39,6 +36,5 @@ __all__ = [
     "plot_score_histogram",
     "plot_search",
     "plot_training_curves",
-    "reconstruction_error_map",
     "save_figure",
 ]

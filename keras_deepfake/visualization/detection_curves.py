@@ -9,7 +9,7 @@ from keras_deepfake.evaluation.curves import (
     reliability_curve,
     roc_curve,
 )
-from keras_deepfake.visualization.style import (
+from keras_deepfake.visualization._style import (
     FAKE,
     GUIDE,
     INK,

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from keras_deepfake.visualization.style import (
+from keras_deepfake.visualization._style import (
     INK,
     LABEL_SIZE,
     TICK_SIZE,

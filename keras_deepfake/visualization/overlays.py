@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_deepfake.visualization._style import figure_axes
 from keras_deepfake.visualization.images import (
     HEIGHT,
     WIDTH,
@@ -12,7 +13,6 @@ from keras_deepfake.visualization.images import (
     label_row,
     show,
 )
-from keras_deepfake.visualization.style import figure_axes
 
 
 def plot_overlays(images, maps, titles=None, label="Importance", axes=None):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_deepfake.visualization.style import INK, LABEL_SIZE, TICK_SIZE, dress, figure_axes
+from keras_deepfake.visualization._style import INK, LABEL_SIZE, TICK_SIZE, dress, figure_axes
 
 _COLUMNS = {"auc": "AUC", "recall_fake": "Recall\nof fake", "recall_real": "Recall\nof real"}
 

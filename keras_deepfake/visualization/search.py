@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from keras_deepfake.visualization.style import FAKE, REAL, TICK_SIZE, dress, figure_axes
+from keras_deepfake.visualization._style import FAKE, REAL, TICK_SIZE, dress, figure_axes
 
 # More than this do not fit under a panel side by side.
 MAX_CHARACTERS = 20

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from keras_deepfake.visualization.style import (
+from keras_deepfake.visualization._style import (
     INK,
     LABEL_SIZE,
     TRAINING,

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import keras
-import numpy as np
 
 import keras_deepfake as kd
 
@@ -63,12 +62,6 @@ def calibrated(dtype=None, **arguments):
     return kd.models.CalibratedClassifier(classifier(dtype, pooling="avg"), **arguments)
 
 
-def one_class(dtype=None, **arguments):
-    detector = kd.models.OneClassDetector.from_autoencoder(autoencoder(dtype), **arguments)
-    detector.adapt(np.random.default_rng(0).random((100, 16, 16, 3), "float32"))
-    return detector
-
-
 def model_case(component, make_with, label="default", *, options=None, **arguments):
     def make(dtype=None):
         return make_with(dtype, **arguments)
@@ -84,17 +77,6 @@ def self_blended_images(dtype=None):
 WITHOUT_WEIGHTS = {"trains": False}
 HEAD = {"float32_layers": ("head",)}
 CALIBRATED = {"float32_layers": ("head", "temperature_scaling")}
-ONE_CLASS = {
-    "trains": False,
-    "float32_layers": (
-        "residual_moments",
-        "high_pass",
-        "high_pass_moments",
-        "latent_moments",
-        "distance",
-        "threshold",
-    ),
-}
 
 CASES = [
     layer_case(kd.layers.ConvBlock, (8, 8, 3), filters=4),
@@ -155,7 +137,6 @@ CASES = [
         data_format="channels_first",
         options=WITHOUT_WEIGHTS,
     ),
-    layer_case(kd.layers.MahalanobisDistance, (5,), options=WITHOUT_WEIGHTS),
     layer_case(kd.layers.MomentPooling, (6, 5, 4), options=WITHOUT_WEIGHTS),
     layer_case(kd.layers.BlockDCT, (9, 8, 3), block_size=4, options=WITHOUT_WEIGHTS),
     layer_case(kd.layers.ResidualCooccurrence, (12, 13, 3), options=WITHOUT_WEIGHTS),
@@ -217,12 +198,5 @@ CASES = [
         false_positive_rate=0.05,
         validation_digests=("0a1b2c",),
         options=CALIBRATED,
-    ),
-    model_case(
-        kd.models.OneClassDetector,
-        one_class,
-        class_names=("real", "fake"),
-        false_positive_rate=0.1,
-        options=ONE_CLASS,
     ),
 ]

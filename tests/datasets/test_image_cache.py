@@ -4,7 +4,7 @@ import os
 import numpy as np
 import pytest
 
-from keras_deepfake.datasets.image_cache import ImageCache
+from keras_deepfake.datasets._image_cache import ImageCache
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from keras_deepfake.evaluation import corruptions
+from keras_deepfake.evaluation import _corruptions as corruptions
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def brightness_detector(columns=2, shape=(12, 10, 3), fake_column=0, slope=12.0)
 
 
 def test_rows_are_those_of_the_corrupted_images(data):
-    from keras_deepfake.evaluation import corruptions
+    from keras_deepfake.evaluation import _corruptions as corruptions
 
     images, labels = data
     model = brightness_detector()

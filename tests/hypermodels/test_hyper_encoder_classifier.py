@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import keras_deepfake as kd
-from keras_deepfake.hypermodels import frozen_features
+from keras_deepfake.hypermodels import _frozen_features as frozen_features
 
 RANDOM = np.random.default_rng(0)
 # Bright and dark, so that no score lies within float noise of another or of a threshold.

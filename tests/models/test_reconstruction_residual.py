@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from keras_deepfake.models import ConvAutoencoder, EncoderClassifier
-from keras_deepfake.models.reconstruction_residual import ReconstructionResidual
+from keras_deepfake.models._reconstruction_residual import ReconstructionResidual
 from keras_deepfake.visualization import grad_cam
 
 IMAGES = np.random.default_rng(0).random((8, 16, 16, 3), "float32")

@@ -51,7 +51,7 @@ def save_html(path, title, sections):
 
     Example:
     ```python
-    kd.evaluation.save_html(
+    kd.reports.save_html(
         "page.html",
         "Two detectors",
         [("Result", "Trained on the same faces.", [("detector", "AUC"), ("first", 0.91)])],

@@ -7,15 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_deepfake.evaluation.bootstrap import (
+from keras_deepfake.evaluation._bootstrap import (
     percentile_interval,
     resampled_weights,
     smaller_class,
 )
+from keras_deepfake.evaluation._detection_metrics import confusion_counts, detection_metrics
 from keras_deepfake.evaluation.curves import NUM_BINS, check_labels_and_scores
-from keras_deepfake.evaluation.detection_metrics import confusion_counts, detection_metrics
-from keras_deepfake.evaluation.html_page import format_cell, save_html
 from keras_deepfake.evaluation.report_comparison import ReportComparison
+from keras_deepfake.reports.html_page import format_cell, save_html
 
 # Title and meaning of every metric, in the order of the tables.
 METRICS = {

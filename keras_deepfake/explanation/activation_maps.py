@@ -48,7 +48,7 @@ def grad_cam(model, images, layer=None, class_index=0, elementwise=True, batch_s
     autoencoder = kd.models.ConvAutoencoder(image_shape=(32, 32, 3), filters=(8, 4))
     classifier = kd.models.EncoderClassifier.from_autoencoder(autoencoder)
     images = np.random.default_rng(0).uniform(size=(2, 32, 32, 3))
-    maps = kd.visualization.grad_cam(classifier, images)
+    maps = kd.explanation.grad_cam(classifier, images)
     figure = kd.visualization.plot_overlays(images, maps, label="Speaks for fake")
     ```
 

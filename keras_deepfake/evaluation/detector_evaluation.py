@@ -5,8 +5,8 @@ import dataclasses
 import keras
 import numpy as np
 
-from keras_deepfake.evaluation.calibrate import MAX_DIGESTS
-from keras_deepfake.evaluation.detection_report import Mistake, detection_report
+from keras_deepfake.evaluation.calibration import MAX_DIGESTS
+from keras_deepfake.evaluation.report import Mistake, detection_report
 from keras_deepfake.evaluation.scoring import digests, fake_scores, scored_batches
 
 # Mistakes of each class that a report shows.

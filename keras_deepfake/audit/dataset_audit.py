@@ -11,10 +11,10 @@ import textwrap
 import keras
 import numpy as np
 
-from keras_deepfake.evaluation.duplicates import connected_sets, exact_copies, similar_pairs
-from keras_deepfake.evaluation.file_traits import read_file_traits
-from keras_deepfake.evaluation.html_page import section_html
-from keras_deepfake.evaluation.shortcut_auc import shortcut_auc
+from keras_deepfake.audit._duplicates import connected_sets, exact_copies, similar_pairs
+from keras_deepfake.audit._file_traits import read_file_traits
+from keras_deepfake.audit._shortcut_auc import shortcut_auc
+from keras_deepfake.reports.html_page import section_html
 
 SEVERITIES = ("error", "warning", "info")
 
@@ -104,7 +104,7 @@ class Finding:
 
     Example:
     ```python
-    finding = kd.evaluation.Finding("duplicate", "warning", "1 set of 2 files", ("a", "b"))
+    finding = kd.audit.Finding("duplicate", "warning", "1 set of 2 files", ("a", "b"))
     finding.kind  # 'duplicate'
     ```
     """
@@ -130,8 +130,8 @@ class DatasetAudit:
 
     Example:
     ```python
-    finding = kd.evaluation.Finding("duplicate", "warning", "1 set of 2 files", ("a", "b"))
-    audit = kd.evaluation.DatasetAudit(
+    finding = kd.audit.Finding("duplicate", "warning", "1 set of 2 files", ("a", "b"))
+    audit = kd.audit.DatasetAudit(
         (finding,), splits={"data": {"fake": 1, "real": 1}}, shortcuts={}
     )
     audit.ok  # True
@@ -263,7 +263,7 @@ def audit_dataset(index, seed=0, verbose=0):
         for number in range(20):
             image = rng.integers(0, 256, (32, 32, 3))
             keras.utils.save_img(f"faces/{name}/{number}.{suffix}", image)
-    audit = kd.evaluation.audit_dataset(kd.datasets.ImageIndex.from_directory("faces"))
+    audit = kd.audit.audit_dataset(kd.datasets.ImageIndex.from_directory("faces"))
     print(audit)  # the format alone tells fake from real
     ```
     """

@@ -6,7 +6,7 @@ import pytest
 from scipy import optimize
 
 import keras_deepfake as kd
-from keras_deepfake.evaluation.calibrate import threshold_at_rate
+from keras_deepfake.evaluation.calibration import threshold_at_rate
 
 calibrate = kd.evaluation.calibrate
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_deepfake.evaluation.file_traits import THUMBNAIL_SIZE
+from keras_deepfake.audit._file_traits import THUMBNAIL_SIZE
 
 # Of aligned faces of different people the most alike correlate at .85, and copies saved as JPEG
 # of quality 30, or shrunk to a quarter, at .97 and more. Copies of tiny images lie lower.

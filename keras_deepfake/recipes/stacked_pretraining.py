@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from keras_deepfake.layers import ConvTransposeBlock, MaskingNoise
+from keras_deepfake.models._model_copy import copy_model
 from keras_deepfake.models.conv_autoencoder import ConvAutoencoder
-from keras_deepfake.models.model_copy import copy_model
 
 
 def pretrain_stacked(
@@ -55,7 +55,7 @@ def pretrain_stacked(
     ```python
     autoencoder = kd.models.ConvAutoencoder(image_shape=(16, 16, 3), filters=(8, 4))
     images = np.random.default_rng(0).random((8, 16, 16, 3), "float32")
-    histories = kd.models.pretrain_stacked(autoencoder, images, epochs=1, verbose=0)
+    histories = kd.recipes.pretrain_stacked(autoencoder, images, epochs=1, verbose=0)
     len(histories)  # 2
     ```
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_deepfake.evaluation.file_traits import read_file_traits
+from keras_deepfake.audit._file_traits import read_file_traits
 
 
 @pytest.fixture

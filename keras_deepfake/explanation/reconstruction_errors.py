@@ -30,7 +30,7 @@ def reconstruction_error_map(autoencoder, images, batch_size=32):
     ```python
     autoencoder = kd.models.ConvAutoencoder(image_shape=(32, 32, 3), filters=(8, 4))
     images = np.random.default_rng(0).uniform(size=(2, 32, 32, 3))
-    maps = kd.visualization.reconstruction_error_map(autoencoder, images)
+    maps = kd.explanation.reconstruction_error_map(autoencoder, images)
     figure = kd.visualization.plot_overlays(images, maps, label="Squared error")
     ```
     """

@@ -42,7 +42,7 @@ def test_page_holds_all_contents(tmp_path):
         ("Table", [("Name", "Value", "Interval"), ("first", 0.25, (0.1, 0.4))], "After."),
         ("Pictures", picture(), "A caption.", picture()),
     ]
-    kd.evaluation.save_html(tmp_path / "page.html", "A title", sections)
+    kd.reports.save_html(tmp_path / "page.html", "A title", sections)
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     page = Page(text)
@@ -67,7 +67,7 @@ def test_no_text_becomes_markup(tmp_path):
         (HOSTILE, HOSTILE, {HOSTILE: HOSTILE}, [(HOSTILE,), (HOSTILE,)], picture(), HOSTILE),
         ("Bytes of a file name", "a\udcff.png"),
     ]
-    kd.evaluation.save_html(path, HOSTILE, sections)
+    kd.reports.save_html(path, HOSTILE, sections)
     page = Page(path.read_text(encoding="utf-8"))
     assert not page.open
     assert "script" not in page.tags
@@ -80,6 +80,6 @@ def test_earlier_page_stays_when_a_section_is_wrong(tmp_path):
     path = tmp_path / "page.html"
     path.write_text("earlier")
     with pytest.raises(TypeError, match="a list of rows; got int"):
-        kd.evaluation.save_html(path, "title", [("heading", 3)])
+        kd.reports.save_html(path, "title", [("heading", 3)])
     assert path.read_text() == "earlier"
     assert len(list(tmp_path.iterdir())) == 1

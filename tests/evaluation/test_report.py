@@ -6,8 +6,8 @@ import pytest
 from sklearn import metrics
 
 import keras_deepfake as kd
-from keras_deepfake.evaluation.detection_metrics import detection_metrics
-from keras_deepfake.evaluation.detection_report import Mistake
+from keras_deepfake.evaluation._detection_metrics import detection_metrics
+from keras_deepfake.evaluation.report import Mistake
 
 detection_report = kd.evaluation.detection_report
 

@@ -9,8 +9,8 @@ import numpy as np
 from keras_deepfake.evaluation.curves import check_labels_and_scores, roc_curve
 from keras_deepfake.evaluation.scoring import digests, fake_column, fake_scores, scored_batches
 from keras_deepfake.layers import temperature_scaling
+from keras_deepfake.models._model_copy import copy_model
 from keras_deepfake.models.calibrated_classifier import CalibratedClassifier, check_classifier
-from keras_deepfake.models.model_copy import copy_model
 
 # Digests that a calibrated model keeps: enough to notice any overlap that matters, and small.
 MAX_DIGESTS = 1000

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_deepfake.evaluation.duplicates import connected_sets, exact_copies, similar_pairs
+from keras_deepfake.audit._duplicates import connected_sets, exact_copies, similar_pairs
 
 
 def pictures(count, seed=0):

@@ -21,7 +21,7 @@ def weights(layer):
 
 
 def pretrain(model, **arguments):
-    return kd.models.pretrain_stacked(model, images(), **{"epochs": 1, "verbose": 0, **arguments})
+    return kd.recipes.pretrain_stacked(model, images(), **{"epochs": 1, "verbose": 0, **arguments})
 
 
 def test_each_stage_trains_its_block_and_no_other():
@@ -147,7 +147,7 @@ def test_data_format_and_precision(tmp_path):
         shape, x, data_format = (3, 8, 8), np.moveaxis(x, 3, 1), "channels_first"
     arguments = {"data_format": data_format, "dtype": "mixed_float16"}
     model = kd.models.ConvAutoencoder(shape, filters=(4, 3), **arguments)
-    histories = kd.models.pretrain_stacked(model, x, epochs=1, verbose=0)
+    histories = kd.recipes.pretrain_stacked(model, x, epochs=1, verbose=0)
     assert all(np.isfinite(history.history["loss"][0]) for history in histories)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")

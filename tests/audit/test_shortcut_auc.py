@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_deepfake.evaluation.shortcut_auc import _auc_within_folds, shortcut_auc
+from keras_deepfake.audit._shortcut_auc import _auc_within_folds, shortcut_auc
 
 
 def test_auc_counts_pairs_of_the_same_fold():

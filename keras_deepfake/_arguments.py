@@ -1,0 +1,112 @@
+"""Checks of arguments, each with the one message that the whole library gives.
+
+Every function names the argument and its value, says what was expected, and returns the value in
+its plain Python type.
+"""
+
+import math
+import operator
+import os
+from pathlib import Path
+
+# `tf.data` and NumPy reserve as many places as they are told, before the first is used.
+MOST_PLACES = 1_000_000
+
+
+def check_integer(name, value, least, most=None):
+    """Return `value` as an int in [least, most]; booleans and floats are none."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or number < least or (most is not None and number > most):
+        limits = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"`{name}` must be an integer {limits}; got {_shown(value)}.")
+    return number
+
+
+def check_seed(value, optional=False):
+    """Return a seed as an int, or `None` where that is allowed."""
+    if value is None and optional:
+        return None
+    return check_integer("seed", value, 0)
+
+
+def check_number(name, value, least=None, most=None, *, above=None, below=None):
+    """Return `value` as a finite float in [least, most], or (above, below) at an open end."""
+    try:
+        if isinstance(value, (bool, str, bytes)):
+            raise TypeError
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    limits = {
+        "of at least": (least, lambda limit: number >= limit),
+        "above": (above, lambda limit: number > limit),
+        "of at most": (most, lambda limit: number <= limit),
+        "below": (below, lambda limit: number < limit),
+    }
+    limits = {word: limit for word, limit in limits.items() if limit[0] is not None}
+    if not math.isfinite(number) or not all(fits(limit) for limit, fits in limits.values()):
+        words = " and ".join(f"{word} {limit:g}" for word, (limit, _) in limits.items())
+        raise ValueError(f"`{name}` must be a finite number {words}; got {_shown(value)}.")
+    return number
+
+
+def check_flag(name, value):
+    """Return `value` if it is `True` or `False`."""
+    if not isinstance(value, bool):
+        raise ValueError(f"`{name}` must be True or False; got {_shown(value)}.")
+    return value
+
+
+def check_choice(name, value, choices):
+    """Return `value` if it is one of `choices`."""
+    # Not `in`, which an array answers with another array.
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(map(repr, choices))}; got {_shown(value)}."
+        )
+    return value
+
+
+def check_pair(name, value, check):
+    """Return two values, each passed through `check(name, value)`."""
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__len__") or len(value) != 2:
+        raise ValueError(f"`{name}` must be a pair of two values; got {_shown(value)}.")
+    return tuple(check(f"{name}[{place}]", part) for place, part in enumerate(value))
+
+
+def check_image_size(value, name="image_size"):
+    """Return `(height, width)` as two positive ints."""
+    try:
+        return check_pair(name, value, lambda part, side: check_integer(part, side, 1, 1_000_000))
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` must be a tuple `(height, width)` of positive integers, such as (256, 256); "
+            f"got {_shown(value)}."
+        ) from error
+
+
+def check_data_format(value):
+    """Return the data format, or the global setting of Keras where it is `None`."""
+    if value is None:
+        import keras
+
+        return keras.config.image_data_format()
+    return check_choice("data_format", value, ("channels_last", "channels_first"))
+
+
+def check_path(name, value):
+    """Return a path as `pathlib.Path`."""
+    if not isinstance(value, (str, os.PathLike)) or not str(value) or "\0" in str(value):
+        raise ValueError(f"`{name}` must be a path (str or `pathlib.Path`); got {_shown(value)}.")
+    return Path(value)
+
+
+def _shown(value):
+    """`repr` of the value, cut where it would fill the screen."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}… ({type(value).__name__})"
