@@ -1,0 +1,85 @@
+"""What the classes are called, and which of them is the fake one."""
+
+import re
+
+from keras_deepfake._arguments import check_choice
+
+CLASS_NAMES = ("fake", "real")
+
+_FAKE_WORDS = {
+    "altered",
+    "deepfake",
+    "deepfakes",
+    "fake",
+    "fakes",
+    "forged",
+    "forgery",
+    "generated",
+    "manipulated",
+    "spoof",
+    "synthesized",
+    "synthetic",
+    "tampered",
+}
+_REAL_WORDS = {
+    "authentic",
+    "genuine",
+    "original",
+    "originals",
+    "pristine",
+    "real",
+    "reals",
+    "unaltered",
+}
+
+
+def check_class_names(class_names, count=None):
+    """Return two or more different names as a tuple of str; `count` fixes how many."""
+    names = () if isinstance(class_names, (str, bytes)) else class_names
+    names = tuple(names) if hasattr(names, "__iter__") else ()
+    if (
+        len(names) < 2
+        or not all(isinstance(name, str) and name for name in names)
+        or len(set(names)) < len(names)
+        or (count is not None and len(names) != count)
+    ):
+        raise ValueError(
+            f"`class_names` must be {'two' if count == 2 else 'two or more'} different names in "
+            f'the order of the labels, such as ("fake", "real"); got {class_names!r}.'
+        )
+    # As plain strings, not NumPy's, they survive a configuration.
+    return tuple(map(str, names))
+
+
+def find_fake(class_names, fake_class=None):
+    """Return the position of the fake class among two or more.
+
+    A name is recognised by its words, whatever their case: `"fake"`, `"FAKE"`, `"1_fake"`,
+    `"TrainingFake"` and `"manipulated"` are fake, `"real"` and `"original"` are not. Of two
+    classes, one that is recognised suffices.
+
+    Args:
+        class_names: Tuple of names.
+        fake_class: The name of the fake class, where it cannot be recognised.
+
+    Raises:
+        ValueError: if no name, or more than one, is that of a fake class.
+    """
+    if fake_class is not None:
+        return class_names.index(check_choice("fake_class", fake_class, class_names))
+    words = [_words(name) for name in class_names]
+    fakes = [place for place, found in enumerate(words) if found & _FAKE_WORDS]
+    reals = [place for place, found in enumerate(words) if found & _REAL_WORDS]
+    if not fakes and len(reals) == 1 and len(class_names) == 2:
+        fakes = [1 - reals[0]]
+    if len(fakes) != 1 or fakes[0] in reals:
+        raise ValueError(
+            f"`class_names`={class_names} do not say which class is the fake one. Name it: "
+            f"`fake_class={class_names[0]!r}`, or whichever it is."
+        )
+    return fakes[0]
+
+
+def _words(name):
+    capitals = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
+    return {word.lower() for word in [*capitals, *re.findall(r"[A-Za-z]+", name)]}
