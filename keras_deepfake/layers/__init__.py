@@ -2,6 +2,7 @@
 
 from keras_deepfake.layers.azimuthal_spectrum import AzimuthalSpectrum
 from keras_deepfake.layers.block_dct import BlockDCT
+from keras_deepfake.layers.class_token import ClassToken
 from keras_deepfake.layers.constrained_conv2d import ConstrainedConv2D
 from keras_deepfake.layers.conv_block import ConvBlock
 from keras_deepfake.layers.conv_transpose_block import ConvTransposeBlock
@@ -21,6 +22,7 @@ from keras_deepfake.layers.temperature_scaling import TemperatureScaling
 __all__ = [
     "AzimuthalSpectrum",
     "BlockDCT",
+    "ClassToken",
     "ConstrainedConv2D",
     "ConvBlock",
     "ConvTransposeBlock",

@@ -137,6 +137,7 @@ CASES = [
         data_format="channels_first",
         options=WITHOUT_WEIGHTS,
     ),
+    layer_case(kd.layers.ClassToken, (5, 4), options=WITHOUT_WEIGHTS),
     layer_case(kd.layers.MomentPooling, (6, 5, 4), options=WITHOUT_WEIGHTS),
     layer_case(kd.layers.BlockDCT, (9, 8, 3), block_size=4, options=WITHOUT_WEIGHTS),
     layer_case(kd.layers.ResidualCooccurrence, (12, 13, 3), options=WITHOUT_WEIGHTS),

@@ -15,6 +15,8 @@ import keras_deepfake as kd
 
 def public_objects():
     for module in pkgutil.iter_modules(kd.__path__):
+        if module.name.startswith("_"):
+            continue
         package = importlib.import_module(f"keras_deepfake.{module.name}")
         for name in package.__all__:
             yield pytest.param(getattr(package, name), id=f"{module.name}.{name}")
