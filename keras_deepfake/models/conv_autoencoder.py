@@ -144,10 +144,6 @@ class ConvAutoencoder(DetectionModel):
         self.normalization = normalization
         self.data_format = data_format
 
-    def call(self, inputs, training=False, mask=None):
-        # Augmentation layers of Keras are active unless told otherwise.
-        return super().call(inputs, training=bool(training), mask=mask)
-
     def default_compile_arguments(self):
         # Keras looks for the strongest along the last axis.
         has_strongest_channel = self.data_format == "channels_last" and self.image_shape[-1] > 1

@@ -1,16 +1,66 @@
 """What the models of the library have in common."""
 
+import functools
+import inspect
+
 import keras
+
+from keras_deepfake.models.training_data import checked_fit_arguments
 
 
 class DetectionModel(keras.Model):
-    """Functional model with default compile settings that saves and reloads exactly.
+    """Base class of functional models of images with default compile settings.
 
-    Subclasses build their graph in `__init__` and implement `default_compile_arguments`.
-    `compile()` takes from there what the caller leaves at `"auto"`. The configuration also
-    records which inner layers are frozen or quantized, at any depth: a constructor call alone
-    would bring them back trainable and in floating point.
+    A subclass builds its graph in `__init__` and passes inputs and outputs on, sets its
+    attributes afterwards, implements `default_compile_arguments`, and adds the arguments of its
+    constructor to `get_config`. It gets in return:
+
+    - `compile()` without arguments;
+    - a configuration that records which inner layers are frozen or quantized, at any depth: a
+      constructor call alone would bring them back trainable and in floating point;
+    - random layers, such as Keras's augmentations, that do nothing unless `training=True`;
+    - a `fit` that looks at the data before it starts (pixel values, order of the classes, kind
+      of labels), and stops at the first loss or weight that is not finite.
+
+    Args:
+        inputs: Input of the graph, a `keras.Input`.
+        outputs: Output of the graph.
+        name: Name of the model, or `None`.
+        **kwargs: Other arguments of `keras.Model`.
+
+    Raises:
+        ValueError: From `fit`, if the first batch has pixels that are not finite, a dataset has
+            `class_names` in another order than the model's, or labels are class numbers where
+            the loss expects one-hot columns. Pixels outside [0, 1] only warn. From `save`, for
+            a path that ends in `.h5`.
+        FloatingPointError: From `fit`, if the training diverges.
+
+    Example:
+        ```python
+        @keras.saving.register_keras_serializable("my_package")
+        class MeanColor(kd.models.DetectionModel):
+            def __init__(self, image_shape, **kwargs):
+                inputs = keras.Input(image_shape, name="images")
+                x = keras.layers.GlobalAveragePooling2D()(inputs)
+                super().__init__(inputs, keras.layers.Dense(2, "softmax")(x), **kwargs)
+                self.image_shape = image_shape
+
+            def default_compile_arguments(self):
+                return {"optimizer": "adam", "loss": "categorical_crossentropy", "metrics": []}
+
+            def get_config(self):
+                return {**super().get_config(), "image_shape": self.image_shape}
+
+        model = MeanColor((8, 8, 3))
+        model.compile()
+        images = np.random.default_rng(0).random((4, 8, 8, 3))
+        model.fit(images, keras.utils.to_categorical([0, 1, 0, 1]), verbose=0)
+        ```
     """
+
+    def call(self, inputs, training=None, mask=None):
+        # Augmentation layers of Keras are active unless told otherwise.
+        return super().call(inputs, training=bool(training), mask=mask)
 
     def default_compile_arguments(self):
         """The `optimizer`, `loss` and `metrics` that `compile()` falls back on."""
@@ -32,6 +82,21 @@ class DetectionModel(keras.Model):
             for name, value in given.items()
         }
         super().compile(**arguments, **kwargs)
+
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args, **kwargs):
+        arguments = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
+        del arguments["self"]
+        return super().fit(**checked_fit_arguments(self, arguments))
+
+    @functools.wraps(keras.Model.save)
+    def save(self, filepath, *args, **kwargs):
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                f"`filepath` must end in `.keras`; got {str(filepath)!r}. The older format cannot "
+                "hold this model; weights alone can be kept by `save_weights('x.weights.h5')`."
+            )
+        super().save(filepath, *args, **kwargs)
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))

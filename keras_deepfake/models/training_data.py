@@ -1,0 +1,182 @@
+"""What can be seen of the data before a training starts."""
+
+import hashlib
+import sys
+import warnings
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_deepfake._classes import find_fake
+from keras_deepfake._pixels import TOLERANCE
+from keras_deepfake.models.divergence_check import DivergenceCheck
+
+
+def checked_fit_arguments(model, arguments):
+    """Check the arguments of a `fit` that is about to start, and let it stop at NaN.
+
+    Arrays, `keras.utils.PyDataset` and `tf.data.Dataset` are looked at, the last by its first
+    batch only before the first training of a model; generators are left alone.
+
+    Args:
+        model: A compiled Keras model of images.
+        arguments: Dictionary of the arguments of `keras.Model.fit`.
+
+    Returns:
+        The arguments, with a `DivergenceCheck` as the first callback.
+
+    Raises:
+        ValueError: for pixels that are not finite, classes in another order than the model's,
+            and class numbers where the loss expects one-hot labels.
+    """
+    x, y = arguments.get("x"), arguments.get("y")
+    first_training = not getattr(model, "_data_seen", False)
+    batch = _first_batch(x, y, arguments.get("batch_size") or 32, read=first_training)
+    model._data_seen = True
+    # For `ResumeTraining`: a callback does not see the data.
+    model._data_digest = _digest(x, y, batch)
+    _check(model, x, batch, "x")
+
+    validation = arguments.get("validation_data")
+    if validation is not None:
+        pair = keras.utils.unpack_x_y_sample_weight(validation)[:2]
+        data = pair if isinstance(validation, (tuple, list)) else (validation, None)
+        batch = _first_batch(*data, arguments.get("validation_batch_size") or 32, read=False)
+        _check(model, data[0], batch, "validation_data")
+    return {**arguments, "callbacks": _with_check(model, arguments.get("callbacks"))}
+
+
+def _with_check(model, callbacks):
+    check = DivergenceCheck()
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        # Keras takes a ready list as it is; it may serve several trainings.
+        if not any(isinstance(callback, DivergenceCheck) for callback in callbacks.callbacks):
+            check.set_model(model)
+            check.set_params(callbacks.params)
+            callbacks.callbacks.insert(0, check)
+        return callbacks
+    return [check, *keras.tree.flatten(callbacks or [])]
+
+
+def _first_batch(x, y, batch_size, read):
+    """Images and labels of the first batch, each an array, a `tf.TypeSpec` or `None`."""
+    tensorflow = sys.modules.get("tensorflow")
+    if isinstance(x, keras.utils.PyDataset):
+        batch = x[0]
+    elif tensorflow is not None and isinstance(x, tensorflow.data.Dataset):
+        batch = next(iter(x.take(1)), None) if read else None
+        batch = x.element_spec if batch is None else batch
+    elif _is_array(x):
+        batch = (x[:batch_size], y[:batch_size] if _is_array(y) else None)
+    else:
+        return None, None
+    images, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
+    return tuple(part if _has_known_rank(part) else None for part in (images, labels))
+
+
+def _has_known_rank(part):
+    return hasattr(part, "shape") and getattr(part.shape, "rank", 0) is not None
+
+
+def _is_array(value):
+    return hasattr(value, "shape") and hasattr(value, "dtype") and hasattr(value, "__getitem__")
+
+
+def _is_spec(value):
+    return not hasattr(value, "__getitem__")
+
+
+def _digest(x, y, batch):
+    """A digest of what is the same each time a program trains on this data, or `None`."""
+    if not _is_array(x):
+        return getattr(x, "data_digest", None)
+    digest = hashlib.sha256(f"{x.shape} {getattr(y, 'shape', None)}".encode())
+    for part in batch:
+        if part is not None:
+            part = ops.convert_to_numpy(part)
+            digest.update(f"{part.shape} {part.dtype}".encode())
+            digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()
+
+
+def _check(model, data, batch, name):
+    if getattr(model, "class_names", None) is not None and hasattr(data, "class_names"):
+        _check_classes(model, tuple(data.class_names), name)
+    images, labels = batch
+    if labels is not None:
+        _check_labels(model, labels, name)
+    if images is not None and len(images.shape) == 4:
+        _check_pixels(images, name)
+
+
+def _check_classes(model, names, argument):
+    own = tuple(model.class_names)
+    if tuple(map(str.casefold, names)) == tuple(map(str.casefold, own)):
+        return
+    fits = False
+    if len(names) == len(own) == 2:
+        try:
+            fake_index = getattr(model, "fake_index", None)
+            fake_index = find_fake(own) if fake_index is None else fake_index
+            fits = find_fake(names) == fake_index
+        except ValueError:  # names that say nothing are only the same if they are equal
+            fits = False
+    if not fits:
+        raise ValueError(
+            f"The classes of `{argument}` are {names}, those of the model {own}: labels of the one "
+            "would mean other classes in the other. Read the images with "
+            f"`class_names={own}`, or make the model with `class_names={names}`."
+        )
+
+
+def _check_labels(model, labels, argument):
+    columns = model.output_shape[-1] if isinstance(model.output_shape, tuple) else None
+    shape = tuple(labels.shape)
+    is_one_column = len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
+    if is_one_column and columns is not None and columns > 1 and _is_one_hot_loss(model.loss):
+        raise ValueError(
+            f"The labels of `{argument}` are class numbers (shape {shape}), and the loss "
+            f'compares {columns} columns. Compile with `loss="sparse_categorical_crossentropy"`,'
+            f" or make the labels one-hot: `keras.utils.to_categorical(labels, {columns})`; "
+            '`label_mode="categorical"` in `image_dataset_from_directory`.'
+        )
+
+
+def _is_one_hot_loss(loss):
+    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
+    classes = (
+        keras.losses.BinaryCrossentropy,
+        keras.losses.BinaryFocalCrossentropy,
+        keras.losses.CategoricalCrossentropy,
+        keras.losses.CategoricalFocalCrossentropy,
+    )
+    functions = (
+        keras.losses.binary_crossentropy,
+        keras.losses.binary_focal_crossentropy,
+        keras.losses.categorical_crossentropy,
+        keras.losses.categorical_focal_crossentropy,
+    )
+    return isinstance(loss, classes) or loss in functions
+
+
+def _check_pixels(images, argument):
+    finding = "dtype uint8"
+    if "uint8" not in str(images.dtype):
+        if _is_spec(images):
+            return
+        images = ops.convert_to_numpy(images).astype("float32")
+        low, high = images.min(initial=0.0), images.max(initial=0.0)
+        if not np.isfinite(low + high):
+            raise ValueError(
+                f"`{argument}` must hold finite pixel values; its first batch has NaN or infinity."
+            )
+        if low >= -TOLERANCE and high <= 1 + TOLERANCE:
+            return
+        finding = f"values from {low:g} to {high:g}"
+    warnings.warn(
+        f"`{argument}` should hold pixel values in [0, 1], which all of the library expects; its "
+        f"first batch has {finding}. Divide by 255, or map the dataset through "
+        "`keras.layers.Rescaling(1 / 255)`.",
+        stacklevel=5,
+    )
