@@ -62,7 +62,7 @@ def main(arguments=None):
         if options.audit:
             audit = kd.audit.audit_dataset(index, verbose=1)
             print(f"\n{audit}\n")
-            sections += audit.sections()
+            sections += kd.reports.sections(audit)
         report = kd.evaluation.evaluate_detector(
             model, index, options.threshold, image_size=image_size, verbose=1
         )

@@ -7,7 +7,7 @@ first use.
 
 import importlib
 
-from keras_deepfake import layers, metrics, models
+from keras_deepfake import _results, layers, metrics, models
 from keras_deepfake.models import ConvAutoencoder, EncoderClassifier
 
 __version__ = "0.1.0"
@@ -31,6 +31,14 @@ def __getattr__(name):
     if name in _LAZY:
         return importlib.import_module(f"keras_deepfake.{name}")
     raise AttributeError(f"module 'keras_deepfake' has no attribute {name!r}")
+
+
+def _make_page(result, sections):
+    reports = importlib.import_module("keras_deepfake.reports.result_sections")
+    return reports.make_result_page(result, sections)
+
+
+_results.page_maker = _make_page
 
 
 def __dir__():

@@ -99,6 +99,29 @@ def check_data_format(value):
     return check_choice("data_format", value, ("channels_last", "channels_first"))
 
 
+def check_entries(name, values, count, of="image"):
+    """Return a list of `count` hashable values, one for each image or whatever `of` names."""
+    is_list = hasattr(values, "__iter__") and hasattr(values, "__getitem__")
+    if not is_list or isinstance(values, (str, bytes)) or hasattr(values, "keys"):
+        raise ValueError(
+            f"`{name}` must be a list or array with one entry for each {of}; got {_shown(values)}."
+        )
+    values = list(values)
+    if len(values) != count:
+        raise ValueError(
+            f"`{name}` must have one entry for each {of}; got {len(values)} for {count} {of}s."
+        )
+    for place, value in enumerate(values):
+        try:
+            hash(value)
+        except TypeError:
+            raise ValueError(
+                f"`{name}` must hold one text or number for each {of}; got a "
+                f"{type(value).__name__} at position {place}."
+            ) from None
+    return values
+
+
 def check_path(name, value):
     """Return a path as `pathlib.Path`."""
     if not isinstance(value, (str, os.PathLike)) or not str(value) or "\0" in str(value):

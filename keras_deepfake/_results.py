@@ -6,6 +6,7 @@ import math
 
 from keras_deepfake._arguments import check_path
 from keras_deepfake._files import atomic_write
+from keras_deepfake._text import text_table
 
 # Makes the page of a result. Pages stand above results, as they draw pictures too; the package
 # itself, which stands above both, puts the maker here.
@@ -15,8 +16,13 @@ page_maker = None
 class Result:
     """A result that prints as text and is saved as JSON, CSV or a page.
 
-    Subclasses implement `figures` and `table`, and `__str__` for `print`.
+    Subclasses implement `figures` and `table`; what they print is `summary` and the table, unless
+    they implement `__str__`.
     """
+
+    def summary(self):
+        """What the figures are of, in a sentence or two."""
+        return ""
 
     def figures(self):
         """The figures as a dictionary of plain Python values; NaN is allowed."""
@@ -25,6 +31,9 @@ class Result:
     def table(self):
         """The rows of the table, the first of which holds the headings."""
         raise NotImplementedError
+
+    def __str__(self):
+        return "\n\n".join(filter(None, (self.summary(), text_table(self.table()))))
 
     def to_json(self):
         """Return the figures as strict JSON; NaN and infinity become `null`."""

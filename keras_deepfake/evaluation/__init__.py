@@ -1,7 +1,6 @@
 """From scores to figures: reports with intervals, calibration, robustness, verdicts."""
 
 from keras_deepfake.evaluation.calibration import calibrate
-from keras_deepfake.evaluation.curves import precision_recall_curve, reliability_curve, roc_curve
 from keras_deepfake.evaluation.detector_evaluation import evaluate_detector
 from keras_deepfake.evaluation.predictions import Prediction, Predictions, predict_images
 from keras_deepfake.evaluation.report import DetectionReport, detection_report
@@ -18,9 +17,6 @@ __all__ = [
     "calibrate",
     "detection_report",
     "evaluate_detector",
-    "precision_recall_curve",
     "predict_images",
-    "reliability_curve",
     "robustness",
-    "roc_curve",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 BLOCK_SIZE = 100_000
 
 
-def resampled_weights(group_numbers, labels, num_resamples, seed):
+def resampled_weights(group_numbers, is_fake, num_resamples, seed):
     """Yield blocks of shape `(resamples, images)` that say how often each image is drawn.
 
     Groups of fakes only, of reals only, and of both are drawn separately, so that no resample
@@ -17,16 +17,16 @@ def resampled_weights(group_numbers, labels, num_resamples, seed):
 
     Args:
         group_numbers: Number of the group of each image, from 0 up.
-        labels: Booleans, true for a fake.
+        is_fake: Booleans, true for a fake.
         num_resamples: Number of rows of all blocks together.
         seed: Integer seed.
     """
     num_groups = group_numbers.max() + 1
-    fakes = np.bincount(group_numbers, labels, num_groups) > 0
-    reals = np.bincount(group_numbers, ~labels, num_groups) > 0
+    fakes = np.bincount(group_numbers, is_fake, num_groups) > 0
+    reals = np.bincount(group_numbers, ~is_fake, num_groups) > 0
     strata = [np.flatnonzero(part) for part in (fakes & reals, fakes & ~reals, reals & ~fakes)]
     rng = np.random.default_rng(seed)
-    block = max(1, BLOCK_SIZE // len(labels))
+    block = max(1, BLOCK_SIZE // len(is_fake))
     for start in range(0, num_resamples, block):
         rows = min(block, num_resamples - start)
         drawn = np.zeros((rows, num_groups))

@@ -17,29 +17,29 @@ def _weighted_sum(weights, values):
     return np.einsum("...i,i->...", weights, values.astype("float64"))
 
 
-def confusion_counts(labels, scores, weights, threshold):
+def confusion_counts(is_fake, scores, weights, threshold):
     """Fakes called fake, fakes called real, reals called fake, reals called real."""
     called_fake = scores >= threshold
     return [
         _weighted_sum(weights, truth & verdict)
-        for truth in (labels, ~labels)
+        for truth in (is_fake, ~is_fake)
         for verdict in (called_fake, ~called_fake)
     ]
 
 
-def detection_metrics(labels, scores, weights, threshold):
+def detection_metrics(is_fake, scores, weights, threshold):
     """Return a dictionary of arrays, one value for each row of `weights`.
 
     Args:
-        labels: Booleans, true for a fake, in order of falling score.
+        is_fake: Booleans, true for a fake, in order of falling score.
         scores: Probabilities of being fake, falling.
         weights: Shape `(rows, images)`, how often each image counts in each row.
         threshold: An image whose score is at least the threshold is called fake.
     """
     rows = len(weights)
     last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
-    true_positives = np.cumsum(weights * labels, axis=1)[:, last]
-    false_positives = np.cumsum(weights * ~labels, axis=1)[:, last]
+    true_positives = np.cumsum(weights * is_fake, axis=1)[:, last]
+    false_positives = np.cumsum(weights * ~is_fake, axis=1)[:, last]
     start = np.zeros((rows, 1))
     tpr = np.hstack([start, _divide(true_positives, true_positives[:, -1:])])
     fpr = np.hstack([start, _divide(false_positives, false_positives[:, -1:])])
@@ -69,7 +69,7 @@ def detection_metrics(labels, scores, weights, threshold):
     total = total[:, 0]
 
     fake_fake, fake_real, real_fake, real_real = confusion_counts(
-        labels, scores, weights, threshold
+        is_fake, scores, weights, threshold
     )
     recall_fake = _divide(fake_fake, fake_fake + fake_real)
     recall_real = _divide(real_real, real_fake + real_real)
@@ -85,7 +85,7 @@ def detection_metrics(labels, scores, weights, threshold):
         "recall_fake": recall_fake,
         "precision_real": _divide(real_real, real_real + fake_real),
         "recall_real": recall_real,
-        "brier": _weighted_sum(weights, (scores - labels) ** 2) / total,
+        "brier": _weighted_sum(weights, (scores - is_fake) ** 2) / total,
         "ece": np.abs(gaps).reshape(rows, NUM_BINS).sum(axis=1) / total,
         "prevalence": (fake_fake + fake_real) / total,
     }

@@ -6,7 +6,7 @@ import warnings
 import keras
 import numpy as np
 
-from keras_deepfake.evaluation.curves import check_labels_and_scores, roc_curve
+from keras_deepfake.evaluation.curves import check_truth_and_scores, roc_curve
 from keras_deepfake.evaluation.scoring import digests, fake_column, fake_scores, scored_batches
 from keras_deepfake.layers import temperature_scaling
 from keras_deepfake.models._model_copy import copy_model
@@ -84,7 +84,7 @@ def calibrate(model, validation, false_positive_rate=None, batch_size=64, image_
         outputs.append(batch_outputs)
         seen.update(digests(images))
     outputs = np.concatenate(outputs) if outputs else np.zeros((0, 1), "float32")
-    labels, _ = check_labels_and_scores(
+    labels, _ = check_truth_and_scores(
         np.concatenate(labels) if labels else [], fake_scores(model, outputs)
     )
 

@@ -106,7 +106,7 @@ def evaluate_detector(
         all_scores.append(scores)
         for place in np.flatnonzero((scores >= threshold) != (labels == 1)):
             mistakes.append(
-                Mistake(images[place], int(labels[place]), float(scores[place]), names[place])
+                Mistake(images[place], bool(labels[place]), float(scores[place]), names[place])
             )
         mistakes = _most_confident(mistakes)
     # One image in a sample may be a chance.
@@ -148,6 +148,6 @@ def _threshold(model, threshold):
 
 def _most_confident(mistakes):
     """The reals scored highest and the fakes scored lowest, the most confident first."""
-    reals = sorted((m for m in mistakes if not m.label), key=lambda m: -m.score)
-    fakes = sorted((m for m in mistakes if m.label), key=lambda m: m.score)
+    reals = sorted((m for m in mistakes if not m.is_fake), key=lambda m: -m.score)
+    fakes = sorted((m for m in mistakes if m.is_fake), key=lambda m: m.score)
     return reals[:NUM_MISTAKES] + fakes[:NUM_MISTAKES]

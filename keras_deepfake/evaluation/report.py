@@ -1,21 +1,22 @@
 """A detector's metrics with intervals, overall and per kind of forgery."""
 
 import dataclasses
-import json
-import math
+import itertools
 from typing import NamedTuple
 
 import numpy as np
 
+from keras_deepfake._arguments import check_entries, check_integer, check_number, check_seed
+from keras_deepfake._results import Result
+from keras_deepfake._text import printable, text_table
 from keras_deepfake.evaluation._bootstrap import (
     percentile_interval,
     resampled_weights,
     smaller_class,
 )
 from keras_deepfake.evaluation._detection_metrics import confusion_counts, detection_metrics
-from keras_deepfake.evaluation.curves import NUM_BINS, check_labels_and_scores
+from keras_deepfake.evaluation.curves import check_truth_and_scores
 from keras_deepfake.evaluation.report_comparison import ReportComparison
-from keras_deepfake.reports.html_page import format_cell, save_html
 
 # Title and meaning of every metric, in the order of the tables.
 METRICS = {
@@ -42,19 +43,21 @@ METRICS = {
 INTERVAL_METRICS = [name for name in METRICS if name not in ("ece", "prevalence")]
 # Of fewer groups of a class than this, no interval covers as it says.
 FEW_GROUPS = 10
+# The figures of every resample are kept, 100 bytes a resample and kind.
+MOST_RESAMPLES = 100_000
 
 
 class Mistake(NamedTuple):
     """An image on the wrong side of the threshold, as the model was given it."""
 
     image: np.ndarray
-    label: int
+    is_fake: bool
     score: float
     name: str
 
 
 def detection_report(
-    labels, scores, groups=None, kinds=None, threshold=0.5, num_resamples=1000, seed=0
+    is_fake, scores, groups=None, kinds=None, threshold=0.5, num_resamples=1000, seed=0
 ):
     """Evaluate scores on labelled images: metrics, intervals, confusion matrix, kinds.
 
@@ -67,7 +70,7 @@ def detection_report(
     error has none because the bootstrap does not give a valid one.
 
     Args:
-        labels: 1-D array, 1 for a fake image and 0 for a real one.
+        is_fake: 1-D array of booleans, or of 1 for a fake image and 0 for a real one.
         scores: 1-D array of the same length, the probability of being fake, in [0, 1].
         groups: Group of each image, such as the person or the video it shows. Images of one
             group are not independent: without their groups the intervals are too narrow. By
@@ -76,24 +79,24 @@ def detection_report(
             fake whose kind is `None` or `""` counts in the overall figures only.
         threshold: Float in [0, 1]; an image is called fake when its score is at least this.
             Choose it on validation images, never on those evaluated here.
-        num_resamples: Integer, number of bootstrap resamples; at least 1000 for figures that
-            are published.
+        num_resamples: Integer from 1 to 100 000, number of bootstrap resamples; at least 1000
+            for figures that are published.
         seed: Integer seed of the resamples.
 
     Returns:
         A `DetectionReport`.
 
     Raises:
-        ValueError: for empty arrays or arrays of different lengths, labels other than 0 and 1,
-            one class only, scores that are not finite or outside [0, 1], a missing group, and
-            a threshold outside [0, 1].
+        ValueError: for empty arrays or arrays of different lengths, `is_fake` other than 0 and
+            1, one class only, scores that are not finite or outside [0, 1], a missing group, a
+            kind that is no text, and a threshold outside [0, 1].
 
     Example:
     ```python
     rng = np.random.default_rng(0)
-    labels = rng.integers(0, 2, 200)
-    scores = np.clip(rng.normal(0.3 + 0.4 * labels, 0.2), 0, 1)
-    report = kd.evaluation.detection_report(labels, scores, threshold=0.5)
+    is_fake = rng.integers(0, 2, 200)
+    scores = np.clip(rng.normal(0.3 + 0.4 * is_fake, 0.2), 0, 1)
+    report = kd.evaluation.detection_report(is_fake, scores, threshold=0.5)
     print(report)
     low, high = report.intervals["auc"]
     ```
@@ -103,23 +106,22 @@ def detection_report(
         bootstrapping groups; [Hesterberg, 2015](https://doi.org/10.1080/00031305.2015.1089789)
         on expanded percentile intervals
     """
-    labels, scores = check_labels_and_scores(labels, scores)
-    threshold = float(threshold)
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"`threshold` must be a probability, from 0 to 1; got {threshold}.")
-    if num_resamples < 1:
-        raise ValueError(f"`num_resamples` must be at least 1; got {num_resamples}.")
-    group_numbers = _group_numbers(groups, len(labels))
+    is_fake, scores = check_truth_and_scores(is_fake, scores)
+    threshold = check_number("threshold", threshold, 0, 1)
+    num_resamples = check_integer("num_resamples", num_resamples, 1, MOST_RESAMPLES)
+    seed = check_seed(seed)
+    group_numbers = _group_numbers(groups, len(is_fake))
 
     # Falling scores, which the metrics need; all fakes, and those of each kind among the reals.
     order = np.argsort(-scores, kind="stable")
-    fakes_of = {"": labels, **_forgeries(kinds, labels)}
-    parts = {kind: order[(fakes | ~labels)[order]] for kind, fakes in fakes_of.items()}
+    fakes_of = {"": is_fake, **_forgeries(kinds, is_fake)}
+    parts = {kind: order[(fakes | ~is_fake)[order]] for kind, fakes in fakes_of.items()}
     measured = {kind: {name: [] for name in METRICS} for kind in parts}
-    ones = np.ones((1, len(labels)))
-    for weights in (ones, *resampled_weights(group_numbers, labels, num_resamples, seed)):
+    ones = np.ones((1, len(is_fake)))
+    resampled = resampled_weights(group_numbers, is_fake, num_resamples, seed)
+    for weights in itertools.chain([ones], resampled):
         for kind, part in parts.items():
-            values = detection_metrics(labels[part], scores[part], weights[:, part], threshold)
+            values = detection_metrics(is_fake[part], scores[part], weights[:, part], threshold)
             for name in METRICS:
                 measured[kind][name].append(values[name])
 
@@ -128,12 +130,12 @@ def detection_report(
         values = {name: np.concatenate(blocks) for name, blocks in measured[kind].items()}
         metrics[kind] = {name: float(value[0]) for name, value in values.items()}
         resamples[kind] = {name: value[1:] for name, value in values.items()}
-        num_groups = smaller_class(group_numbers, fakes, ~labels)
+        num_groups = smaller_class(group_numbers, fakes, ~is_fake)
         intervals[kind] = {
             name: percentile_interval(resamples[kind][name], num_groups)
             for name in INTERVAL_METRICS
         }
-    confusion_matrix = np.reshape(confusion_counts(labels, scores, ones[0], threshold), (2, 2))
+    confusion_matrix = np.reshape(confusion_counts(is_fake, scores, ones[0], threshold), (2, 2))
     return DetectionReport(
         metrics=metrics[""],
         intervals=intervals[""],
@@ -145,31 +147,22 @@ def detection_report(
         },
         threshold=threshold,
         threshold_source="stated by the caller",
-        num_images=len(labels),
+        num_images=len(is_fake),
         num_groups=int(group_numbers.max()) + 1,
         num_resamples=num_resamples,
         seed=seed,
-        notes=_notes(labels, group_numbers, groups is None, intervals[""]),
-        labels=labels.astype(int),
+        notes=_notes(is_fake, group_numbers, groups is None, intervals[""]),
+        is_fake=is_fake,
         scores=scores,
         group_numbers=group_numbers,
         resamples=resamples[""],
     )
 
 
-def _entries(name, values, count):
-    values = list(values)
-    if len(values) != count:
-        raise ValueError(
-            f"`{name}` must have one entry for each image; got {len(values)} for {count} images."
-        )
-    return values
-
-
 def _group_numbers(groups, count):
     if groups is None:
         return np.arange(count)
-    groups = _entries("groups", groups, count)
+    groups = check_entries("groups", groups, count)
     missing = [place for place, group in enumerate(groups) if group is None or group != group]
     if missing:
         raise ValueError(
@@ -180,16 +173,22 @@ def _group_numbers(groups, count):
     return np.array([numbers.setdefault(group, len(numbers)) for group in groups])
 
 
-def _forgeries(kinds, labels):
+def _forgeries(kinds, is_fake):
     """Which images are fakes of each kind."""
     if kinds is None:
         return {}
-    kinds = _entries("kinds", kinds, len(labels))
-    kinds = np.array(["" if kind is None else str(kind) for kind in kinds])
-    return {str(kind): labels & (kinds == kind) for kind in np.unique(kinds[labels]) if kind}
+    kinds = check_entries("kinds", kinds, len(is_fake))
+    for place, kind in enumerate(kinds):
+        if not isinstance(kind, (str, type(None))):
+            raise ValueError(
+                f"`kinds` must hold texts, or `None` where there is none; got {kind!r} at position "
+                f"{place}."
+            )
+    kinds = np.array([kind or "" for kind in kinds])
+    return {str(kind): is_fake & (kinds == kind) for kind in np.unique(kinds[is_fake]) if kind}
 
 
-def _notes(labels, group_numbers, ungrouped, intervals):
+def _notes(is_fake, group_numbers, ungrouped, intervals):
     notes = []
     if ungrouped:
         notes.append(
@@ -197,13 +196,13 @@ def _notes(labels, group_numbers, ungrouped, intervals):
             "too narrow if several images show one person or come from one video."
         )
     unit = "image" if ungrouped else "group"
-    for name, images in (("fakes", labels), ("reals", ~labels)):
+    for name, images in (("fakes", is_fake), ("reals", ~is_fake)):
         count = len(np.unique(group_numbers[images]))
         if count == 1:
             notes.append(f"All {name} are one {unit}: no interval can be given.")
         elif count < FEW_GROUPS:
             notes.append(f"The {name} are only {count} {unit}s: the intervals are rough.")
-    num_reals = np.sum(~labels)
+    num_reals = np.sum(~is_fake)
     if num_reals < 100:
         notes.append(
             f"Of {num_reals} reals, at most 1 % called fake means none: the TPR at 1 % FPR hangs "
@@ -216,17 +215,17 @@ def _notes(labels, group_numbers, ungrouped, intervals):
         )
     if intervals["auc"][1] < 0.5:
         notes.append(
-            "Reals score above fakes. Is the score the probability of being fake, and are the "
-            "labels 1 for fake?"
+            "Reals score above fakes. Is the score the probability of being fake, and `is_fake` "
+            "1 for fakes?"
         )
     return tuple(notes)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class DetectionReport:
+class DetectionReport(Result):
     """What `detection_report` and `evaluate_detector` return.
 
-    `print(report)` shows it as text, `save` writes a page, `to_json` gives the figures.
+    `print(report)` shows it as text, `save` writes a page, JSON or CSV.
 
     Args:
         metrics: Dictionary of floats: `auc`, `average_precision`, `eer`, `tpr_at_fpr_1`,
@@ -250,7 +249,7 @@ class DetectionReport:
         num_resamples: Number of bootstrap resamples.
         seed: Seed of the resamples.
         notes: Tuple of texts, what a reader of the figures should know.
-        labels: Array, 1 for fake and 0 for real, as evaluated.
+        is_fake: Boolean array, true for a fake, as evaluated.
         scores: Array of the probabilities of being fake, as evaluated.
         group_numbers: Array, the number of the group of each image.
         resamples: Dictionary from each metric to its values in the resamples.
@@ -261,6 +260,7 @@ class DetectionReport:
     report = kd.evaluation.detection_report([1, 1, 0, 0], [0.9, 0.4, 0.6, 0.1])
     report.metrics["auc"]  # 0.75
     report.confusion_matrix  # [[1, 1], [1, 1]]
+    report.save("report.html", sections=[("Training", "10 epochs on synthetic faces.")])
     ```
     """
 
@@ -275,7 +275,7 @@ class DetectionReport:
     num_resamples: int
     seed: int
     notes: tuple
-    labels: np.ndarray = dataclasses.field(repr=False)
+    is_fake: np.ndarray = dataclasses.field(repr=False)
     scores: np.ndarray = dataclasses.field(repr=False)
     group_numbers: np.ndarray = dataclasses.field(repr=False)
     resamples: dict = dataclasses.field(repr=False)
@@ -293,10 +293,12 @@ class DetectionReport:
             other, with its interval.
 
         Raises:
-            ValueError: when the reports are not on the same images, groups and resamples.
+            ValueError: when `other` is no report, or not on the same images, groups and resamples.
         """
+        if not isinstance(other, DetectionReport):
+            raise ValueError(f"`other` must be a `DetectionReport`; got {type(other).__name__}.")
         for name, mine, theirs in (
-            ("labels", self.labels, other.labels),
+            ("is_fake", self.is_fake, other.is_fake),
             ("groups", self.group_numbers, other.group_numbers),
         ):
             if not np.array_equal(mine, theirs):
@@ -311,18 +313,22 @@ class DetectionReport:
                     f"`other` must be a report with the same `{name}`, so that both hold the "
                     f"same resamples; got {theirs}, and {mine} here."
                 )
-        num_groups = smaller_class(self.group_numbers, self.labels == 1, self.labels == 0)
+        num_groups = smaller_class(self.group_numbers, self.is_fake, ~self.is_fake)
         differences, intervals, p_values = {}, {}, {}
         for name in INTERVAL_METRICS:
             differences[name] = self.metrics[name] - other.metrics[name]
             resampled = self.resamples[name] - other.resamples[name]
+            resampled = resampled[~np.isnan(resampled)]
+            if np.isnan(differences[name]) or len(resampled) == 0:
+                intervals[name], p_values[name] = (np.nan, np.nan), np.nan
+                continue
             intervals[name] = percentile_interval(resampled, num_groups)
-            tail = min(np.sum(~(resampled > 0)), np.sum(~(resampled < 0)))
+            tail = min(np.sum(resampled <= 0), np.sum(resampled >= 0))
             p_values[name] = float(min(1, 2 * (tail + 1) / (len(resampled) + 1)))
         return ReportComparison(differences, intervals, p_values)
 
-    def to_json(self):
-        """Return the figures, without the images, as strict JSON; NaN becomes `null`."""
+    def figures(self):
+        """The figures without the images; `by_kind` holds those of each kind of forgery."""
         names = (
             "metrics",
             "intervals",
@@ -335,88 +341,21 @@ class DetectionReport:
             "seed",
             "notes",
         )
-        figures = {name: _without_nan(getattr(self, name)) for name in names}
-        figures["confusion_matrix"] = self.confusion_matrix.tolist()
-        return json.dumps(figures, indent=2, allow_nan=False)
+        figures = {name: getattr(self, name) for name in names}
+        return {**figures, "confusion_matrix": self.confusion_matrix.tolist()}
 
-    def save(self, path, sections=()):
-        """Write the report as one self-contained HTML page.
+    def table(self):
+        """Metrics with their intervals, a row each; the rows without a kind are those overall."""
+        rows = [("kind", "metric", "value", "low", "high")]
+        overall = {**self.metrics, "intervals": self.intervals}
+        for kind, figures in {"": overall, **self.by_kind}.items():
+            for name in METRICS:
+                low, high = figures["intervals"].get(name, (None, None))
+                rows.append((kind, name, figures[name], low, high))
+        return rows
 
-        Args:
-            path: Path of the file to write, such as `"report.html"`.
-            sections: More sections for the end of the page, as `save_html` takes them: each
-                a heading and any number of texts, Matplotlib figures and tables.
-
-        Example:
-        ```python
-        report = kd.evaluation.detection_report([1, 1, 0, 0], [0.9, 0.4, 0.6, 0.1])
-        report.save("report.html", sections=[("Training", "10 epochs on synthetic faces.")])
-        ```
-        """
-        save_html(path, "Detection report", [*self._sections(), *sections])
-
-    def _sections(self):
-        from keras_deepfake import visualization as draw
-
-        labels, scores = self.labels, self.scores
-        tiles = ("auc", "eer", "balanced_accuracy", "recall_fake", "recall_real")
-        yield (
-            "",
-            self._summary(),
-            {METRICS[name][0]: self.metrics[name] for name in tiles},
-            *self.notes,
-        )
-        yield (
-            "Metrics",
-            [("Metric", "Value", "95 % interval", "Meaning")]
-            + [
-                (title, self.metrics[name], self.intervals.get(name, ""), meaning)
-                for name, (title, meaning) in METRICS.items()
-            ],
-            f"Accuracies, precisions and recalls are those at the threshold {self.threshold:g}. "
-            f"Intervals: {self.num_resamples} bootstrap resamples, seed {self.seed}.",
-        )
-        yield (
-            "Verdicts",
-            draw.plot_confusion_matrix(self.confusion_matrix),
-            "Numbers of images: the truth in rows, the verdict in columns.",
-            draw.plot_score_histogram(labels, scores, threshold=self.threshold),
-            "Probability of being fake. Images to the right of the threshold are called fake.",
-        )
-        yield (
-            "Curves",
-            draw.plot_roc(labels, scores),
-            "Fakes found against reals called fake, at every threshold.",
-            draw.plot_precision_recall(labels, scores),
-            "What a verdict of fake is worth, against the share of fakes found. Depends on the "
-            "prevalence.",
-            draw.plot_reliability(labels, scores, num_bins=NUM_BINS),
-            "Share of fakes among images of like probability. On the diagonal, probabilities "
-            "can be taken at their word.",
-        )
-        if self.by_kind:
-            yield ("Kinds of forgery", self._kind_table(), "Fakes of each kind among all reals.")
-        for label, heading in ((0, "Reals called fake"), (1, "Fakes called real")):
-            mistakes = [mistake for mistake in self.mistakes if mistake.label == label]
-            if mistakes:
-                titles = [f"P(fake) {mistake.score:.2f}" for mistake in mistakes]
-                yield (
-                    heading,
-                    draw.plot_images([mistake.image for mistake in mistakes], titles=titles),
-                    "The most confident of these mistakes, as the model was given them.",
-                    [("Image", "P(fake)"), *((m.name, m.score) for m in mistakes)],
-                )
-
-    def _summary(self):
-        fakes = int(self.labels.sum())
-        groups = "" if self.num_groups == self.num_images else f", in {self.num_groups} groups"
-        return (
-            f"{self.num_images} images, {fakes} fake and {self.num_images - fakes} real{groups}. "
-            f"An image is called fake when its probability is at least {self.threshold:g} "
-            f"({self.threshold_source})."
-        )
-
-    def _kind_table(self):
+    def kind_table(self):
+        """The rows of the table of kinds of forgery, as it is printed."""
         rows = [("Kind", "Fakes", "AUC", "95 % interval", "Recall", "95 % interval")]
         for kind, figures in self.by_kind.items():
             intervals = figures["intervals"]
@@ -432,35 +371,28 @@ class DetectionReport:
             )
         return rows
 
+    def summary(self):
+        """What was evaluated, and where the threshold comes from."""
+        fakes = int(self.is_fake.sum())
+        groups = "" if self.num_groups == self.num_images else f", in {self.num_groups} groups"
+        return (
+            f"{self.num_images} images, {fakes} fake and {self.num_images - fakes} real{groups}. "
+            f"An image is called fake when its probability is at least {self.threshold:g} "
+            f"({printable(self.threshold_source)})."
+        )
+
     def __str__(self):
-        lines = ["Detection report", self._summary(), ""]
-        rows = [("", "value", "95 % interval")]
+        metrics = [("", "value", "95 % interval")]
         for name, (title, _) in METRICS.items():
-            rows.append((title, self.metrics[name], self.intervals.get(name, "")))
-        lines += _aligned(rows)
+            metrics.append((title, self.metrics[name], self.intervals.get(name)))
         (hits, misses), (false_alarms, passes) = self.confusion_matrix.tolist()
-        rows = [("", "called fake", "called real"), ("fake", hits, misses)]
-        lines += ["", *_aligned([*rows, ("real", false_alarms, passes)])]
-        if self.by_kind:
-            lines += ["", *_aligned(self._kind_table())]
+        verdicts = [
+            ("", "called fake", "called real"),
+            ("fake", hits, misses),
+            ("real", false_alarms, passes),
+        ]
+        tables = [metrics, verdicts] + ([self.kind_table()] if self.by_kind else [])
+        parts = [f"Detection report\n{self.summary()}", *map(text_table, tables)]
         if self.notes:
-            lines += ["", *(f"Note: {note}" for note in self.notes)]
-        return "\n".join(lines)
-
-
-def _aligned(rows):
-    cells = [[format_cell(cell) for cell in row] for row in rows]
-    first, *others = (max(len(text) for text in column) for column in zip(*cells, strict=True))
-    return [
-        f"{row[0]:<{first}}"
-        + "".join(f"  {text:>{width}}" for text, width in zip(row[1:], others, strict=True))
-        for row in cells
-    ]
-
-
-def _without_nan(value):
-    if isinstance(value, dict):
-        return {key: _without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, tuple):
-        return [_without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+            parts.append("\n".join(f"Note: {note}" for note in self.notes))
+        return "\n\n".join(parts)

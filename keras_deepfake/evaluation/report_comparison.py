@@ -2,12 +2,15 @@
 
 import dataclasses
 
+from keras_deepfake._results import Result
+
 
 @dataclasses.dataclass(frozen=True)
-class ReportComparison:
+class ReportComparison(Result):
     """What `DetectionReport.compare` returns: paired differences, with intervals.
 
-    `print(comparison)` shows it as a table.
+    `print(comparison)` shows it as a table. All is NaN where one report lacks the metric, as the
+    precision of a class that its detector never called.
 
     Args:
         differences: Dictionary from each metric to the value of the first report less that of
@@ -21,11 +24,11 @@ class ReportComparison:
     Example:
     ```python
     rng = np.random.default_rng(0)
-    labels = rng.integers(0, 2, 200)
-    good = np.clip(rng.normal(0.3 + 0.4 * labels, 0.2), 0, 1)
-    poor = np.clip(rng.normal(0.4 + 0.2 * labels, 0.2), 0, 1)
-    first = kd.evaluation.detection_report(labels, good)
-    comparison = first.compare(kd.evaluation.detection_report(labels, poor))
+    is_fake = rng.integers(0, 2, 200)
+    good = np.clip(rng.normal(0.3 + 0.4 * is_fake, 0.2), 0, 1)
+    poor = np.clip(rng.normal(0.4 + 0.2 * is_fake, 0.2), 0, 1)
+    first = kd.evaluation.detection_report(is_fake, good)
+    comparison = first.compare(kd.evaluation.detection_report(is_fake, poor))
     low, high = comparison.intervals["auc"]  # above 0: the first is better
     ```
     """
@@ -34,12 +37,22 @@ class ReportComparison:
     intervals: dict
     p_values: dict
 
-    def __str__(self):
-        lines = [f"{'':<20}{'difference':>12}   95 % interval        p"]
-        for name, difference in self.differences.items():
-            low, high = self.intervals[name]
-            lines.append(
-                f"{name:<20}{difference:>+12.4f}   {low:+.4f} to {high:+.4f}   "
-                f"{self.p_values[name]:.3f}"
-            )
-        return "\n".join(lines)
+    def summary(self):
+        """What the columns of the table are."""
+        return (
+            "The first less the second on the same images, with the 95 % interval and its p-value."
+        )
+
+    def figures(self):
+        """The differences, their intervals and their p-values, each by metric."""
+        return dataclasses.asdict(self)
+
+    def table(self):
+        """The figures with one row a metric."""
+        return [
+            ("metric", "difference", "low", "high", "p"),
+            *(
+                (name, difference, *self.intervals[name], self.p_values[name])
+                for name, difference in self.differences.items()
+            ),
+        ]

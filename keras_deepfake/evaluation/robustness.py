@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_deepfake.evaluation import _corruptions as apply
 from keras_deepfake.evaluation._detection_metrics import detection_metrics
-from keras_deepfake.evaluation.curves import check_labels_and_scores
+from keras_deepfake.evaluation.curves import check_truth_and_scores
 from keras_deepfake.evaluation.scoring import check_outputs, fake_scores, scored_batches
 
 CORRUPTIONS = {
@@ -241,7 +241,7 @@ def robustness(
 
     rows = []
     for (corruption, level), scores in zip(settings, all_scores, strict=True):
-        fake, scores = check_labels_and_scores(all_labels, scores)
+        fake, scores = check_truth_and_scores(all_labels, scores)
         order = np.argsort(-scores, kind="stable")
         metrics = detection_metrics(fake[order], scores[order], np.ones((1, len(fake))), threshold)
         values = [float(metrics[name][0]) for name in RobustnessRow._fields[2:]]

@@ -1,5 +1,6 @@
-"""HTML pages and tables that put results and their pictures together."""
+"""HTML pages that put results and their pictures together."""
 
 from keras_deepfake.reports.html_page import save_html
+from keras_deepfake.reports.result_sections import sections
 
-__all__ = ["save_html"]
+__all__ = ["save_html", "sections"]

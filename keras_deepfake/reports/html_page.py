@@ -3,9 +3,9 @@
 import base64
 import html
 import io
-import math
-import os
-from pathlib import Path
+
+from keras_deepfake._files import atomic_write
+from keras_deepfake._text import format_cell, number_columns, printable
 
 STYLE = """
 :root { color-scheme: light; }
@@ -34,20 +34,21 @@ figcaption { color: #555; font-size: .9rem; }
 def save_html(path, title, sections):
     """Write one self-contained HTML page, with its figures inside.
 
-    The page is written under a temporary name and renamed, so that a page which is there is
-    whole. All texts are escaped: none of them can add markup to the page.
+    The page is there whole or not at all. All texts are escaped: none of them can add markup to
+    the page, and what cannot be shown, as in the names of some files, is written as an escape.
 
     Args:
-        path: Path of the file to write.
+        path: Path of the file to write, which is replaced if it exists.
         title: Title of the page.
         sections: Sequence of `(heading, content, content, ...)`. A content is a text, a
             Matplotlib figure, a dictionary of figures to show large by their names, or a table:
             a sequence of rows, of which the first holds the headings. A text that follows a
-            figure is its caption. In a table numbers are set to the right, floats with three
-            decimals, and a pair of floats as an interval.
+            figure is its caption. In a table columns of numbers are set to the right, floats
+            have three decimals, and a pair of numbers is an interval.
 
     Raises:
-        TypeError: for a content of another type.
+        ValueError: for sections or contents of another type.
+        OSError: if the file cannot be written.
 
     Example:
     ```python
@@ -58,35 +59,63 @@ def save_html(path, title, sections):
     )
     ```
     """
-    body = "".join(section_html(heading, contents) for heading, *contents in sections)
-    page = (
+    page = make_page(title, sections)
+    with atomic_write(path) as file:
+        file.write(page)
+
+
+def make_page(title, sections):
+    """Markup of a whole page."""
+    if not isinstance(title, str):
+        raise ValueError(f"`title` must be a text; got {title!r}.")
+    body = "".join(_section(section, title) for section in check_sections(sections))
+    return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{html.escape(title)}</h1>\n{body}</body>\n</html>\n"
+        f"<title>{_escaped(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"<h1>{_escaped(title)}</h1>\n{body}</body>\n</html>\n"
     )
-    path = Path(path)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    # File names may hold bytes that are no text; the page shows them as question marks.
-    temporary.write_text(page, encoding="utf-8", errors="replace")
-    temporary.replace(path)
 
 
-def section_html(heading, contents):
-    """Markup of one section, without the style of the page."""
-    parts = [f"<h2>{html.escape(heading)}</h2>\n"] if heading else []
+def check_sections(sections):
+    """Return the sections as a list."""
+    if isinstance(sections, (str, bytes, dict)) or not hasattr(sections, "__iter__"):
+        raise ValueError(
+            "`sections` must be a list of `(heading, content, content, ...)`; got "
+            f"{type(sections).__name__}."
+        )
+    return list(sections)
+
+
+def _escaped(text):
+    return html.escape(printable(text))
+
+
+def _section(section, title):
+    if not isinstance(section, (tuple, list)) or not section or not isinstance(section[0], str):
+        raise ValueError(
+            "Each of `sections` must be `(heading, content, content, ...)`, the heading a text; "
+            f"got {section!r:.200}."
+        )
+    heading, *contents = section
+    parts = [f"<h2>{_escaped(heading)}</h2>\n"] if heading else []
     figures = []
     for content in contents:
         if hasattr(content, "savefig"):
-            figures.append([_image(content, heading), ""])
+            figures.append([_image(content, heading or title), ""])
         elif isinstance(content, str) and figures and not figures[-1][1]:
-            figures[-1][1] = f"<figcaption>{html.escape(content)}</figcaption>"
+            figures[-1][1] = f"<figcaption>{_lines(content)}</figcaption>"
         else:
             parts.append(_figures(figures))
             figures = []
             parts.append(_block(content))
     parts.append(_figures(figures))
     return "<section>\n" + "".join(parts) + "</section>\n"
+
+
+def _lines(text):
+    """A text whose breaks of lines are spaces, as HTML has it."""
+    return _escaped(" ".join(text.split()))
 
 
 def _figures(figures):
@@ -106,41 +135,38 @@ def _image(figure, heading):
     source = base64.b64encode(data).decode()
     # Half the width that the PNG header states: sharp on displays of double density.
     width = int.from_bytes(data[16:20], "big") // 2
-    return f'<img src="data:image/png;base64,{source}" alt="{html.escape(heading)}">', width
+    return f'<img src="data:image/png;base64,{source}" alt="{_escaped(heading)}">', width
 
 
 def _block(content):
     if isinstance(content, str):
-        return f"<p>{html.escape(content)}</p>\n"
+        return f"<p>{_lines(content)}</p>\n"
     if isinstance(content, dict):
         tiles = "".join(
-            f"<div><dt>{html.escape(str(name))}</dt><dd>{html.escape(format_cell(value))}</dd></div>"
+            f"<div><dt>{_escaped(name)}</dt><dd>{html.escape(format_cell(value))}</dd></div>"
             for name, value in content.items()
         )
         return f"<dl>{tiles}</dl>\n"
-    if not isinstance(content, (list, tuple)):
-        raise TypeError(
-            "A section's content must be a text, a Matplotlib figure, a dictionary of values or "
-            f"a list of rows; got {type(content).__name__}."
+    is_table = isinstance(content, (list, tuple)) and len(content) > 0
+    if not is_table or not all(isinstance(row, (list, tuple)) for row in content):
+        raise ValueError(
+            "A content of `sections` must be a text, a Matplotlib figure, a dictionary of values "
+            f"or a list of rows; got {type(content).__name__}."
         )
+    if len({len(row) for row in content}) > 1:
+        raise ValueError(
+            "A table of `sections` must have rows of one length; got lengths "
+            f"{sorted({len(row) for row in content})}."
+        )
+    is_number = number_columns(content)
     head, *rows = content
-    numbers = [bool(rows) and not isinstance(cell, str) for cell in (rows or [head])[0]]
-    table = _row("th", head, numbers) + "".join(_row("td", row, numbers) for row in rows)
+    table = _row("th", head, is_number) + "".join(_row("td", row, is_number) for row in rows)
     return f'<div class="scroll"><table>\n{table}</table></div>\n'
 
 
-def _row(tag, row, numbers):
+def _row(tag, row, is_number):
     cells = "".join(
         f'<{tag} class="{"number" if number else "text"}">{html.escape(format_cell(cell))}</{tag}>'
-        for cell, number in zip(row, numbers, strict=True)
+        for cell, number in zip(row, is_number, strict=True)
     )
     return f"<tr>{cells}</tr>\n"
-
-
-def format_cell(cell):
-    """Text of a number, of a pair as an interval, of anything else as it is."""
-    if isinstance(cell, tuple):
-        return "n/a" if any(map(math.isnan, cell)) else " to ".join(map(format_cell, cell))
-    if isinstance(cell, float):
-        return "n/a" if math.isnan(cell) else f"{cell:.3f}"
-    return str(cell)

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.ticker import PercentFormatter
 
 from keras_deepfake.evaluation.curves import (
-    check_labels_and_scores,
+    check_truth_and_scores,
     precision_recall_curve,
     reliability_curve,
     roc_curve,
@@ -35,14 +35,14 @@ def _legend(ax, **kwargs):
     ax.legend(fontsize=TICK_SIZE, labelcolor=INK, edgecolor="none", framealpha=0.85, **kwargs)
 
 
-def plot_roc(labels, scores, ax=None):
+def plot_roc(is_fake, scores, ax=None):
     """Plot the receiver operating characteristic, its area, and two operating points.
 
     The points are the highest true positive rates at false positive rates of at most 1 % and
     5 %: what a detector finds when few real images may be called fake.
 
     Args:
-        labels: 1-D array, 1 for a fake image and 0 for a real one.
+        is_fake: 1-D array of booleans, or of 1 for a fake image and 0 for a real one.
         scores: 1-D array of the same length, the probability of being fake, in [0, 1].
         ax: Matplotlib axes to draw on. By default those of a new figure.
 
@@ -50,14 +50,15 @@ def plot_roc(labels, scores, ax=None):
         The Matplotlib figure.
 
     Raises:
-        ValueError: as `keras_deepfake.evaluation.roc_curve`.
+        ValueError: for empty arrays or arrays of different lengths, `is_fake` other than 0 and
+            1, one class only, and scores that are not finite or outside [0, 1].
 
     Example:
     ```python
     figure = kd.visualization.plot_roc([1, 1, 0, 0], [0.9, 0.4, 0.6, 0.1])
     ```
     """
-    false_positive_rates, true_positive_rates, _ = roc_curve(labels, scores)
+    false_positive_rates, true_positive_rates, _ = roc_curve(is_fake, scores)
     area = np.trapezoid(true_positive_rates, false_positive_rates)
     (ax,) = figure_axes(ax, 1, SQUARE)
     ax.plot([0, 1], [0, 1], ":", color=GUIDE, linewidth=1.2, label="Chance")
@@ -79,14 +80,14 @@ def plot_roc(labels, scores, ax=None):
     return ax.get_figure(root=True)
 
 
-def plot_precision_recall(labels, scores, ax=None):
+def plot_precision_recall(is_fake, scores, ax=None):
     """Plot precision against recall of the fake class, with the average precision.
 
     The dotted line is chance level: the share of fakes among the images, on which precision
     depends. The curve is drawn in steps, since points of it may not be joined by straight lines.
 
     Args:
-        labels: 1-D array, 1 for a fake image and 0 for a real one.
+        is_fake: 1-D array of booleans, or of 1 for a fake image and 0 for a real one.
         scores: 1-D array of the same length, the probability of being fake, in [0, 1].
         ax: Matplotlib axes to draw on. By default those of a new figure.
 
@@ -94,16 +95,16 @@ def plot_precision_recall(labels, scores, ax=None):
         The Matplotlib figure.
 
     Raises:
-        ValueError: as `keras_deepfake.evaluation.precision_recall_curve`.
+        ValueError: as `plot_roc`.
 
     Example:
     ```python
     figure = kd.visualization.plot_precision_recall([1, 1, 0, 0], [0.9, 0.4, 0.6, 0.1])
     ```
     """
-    precision, recall, _ = precision_recall_curve(labels, scores)
+    precision, recall, _ = precision_recall_curve(is_fake, scores)
     average = -np.sum(np.diff(recall) * precision[:-1])
-    prevalence = np.mean(labels)
+    prevalence = precision[0]  # where all are called fake
     (ax,) = figure_axes(ax, 1, SQUARE)
     ax.axhline(
         prevalence,
@@ -119,7 +120,7 @@ def plot_precision_recall(labels, scores, ax=None):
     return ax.get_figure(root=True)
 
 
-def plot_reliability(labels, scores, num_bins=15, ax=None):
+def plot_reliability(is_fake, scores, num_bins=15, ax=None):
     """Plot the share of fakes against the score, with a 95 % interval for each bin.
 
     Scores are cut into bins that hold equally many images. A calibrated detector's points lie
@@ -128,7 +129,7 @@ def plot_reliability(labels, scores, num_bins=15, ax=None):
     expected calibration error.
 
     Args:
-        labels: 1-D array, 1 for a fake image and 0 for a real one.
+        is_fake: 1-D array of booleans, or of 1 for a fake image and 0 for a real one.
         scores: 1-D array of the same length, the probability of being fake, in [0, 1].
         num_bins: Integer, number of bins.
         ax: Matplotlib axes to draw on. By default those of a new figure.
@@ -137,7 +138,7 @@ def plot_reliability(labels, scores, num_bins=15, ax=None):
         The Matplotlib figure.
 
     Raises:
-        ValueError: as `keras_deepfake.evaluation.reliability_curve`.
+        ValueError: as `plot_roc`, and for `num_bins` other than a positive integer.
 
     Example:
     ```python
@@ -147,7 +148,7 @@ def plot_reliability(labels, scores, num_bins=15, ax=None):
     Reference:
         [Wilson, 1927](https://doi.org/10.1080/01621459.1927.10502953)
     """
-    mean_score, share, count = reliability_curve(labels, scores, num_bins)
+    mean_score, share, count = reliability_curve(is_fake, scores, num_bins)
     error = np.average(np.abs(share - mean_score), weights=count)
     z = 1.959964  # 97.5 % quantile of the normal distribution
     centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
@@ -173,13 +174,13 @@ def plot_reliability(labels, scores, num_bins=15, ax=None):
     return ax.get_figure(root=True)
 
 
-def plot_score_histogram(labels, scores, threshold=None, ax=None):
+def plot_score_histogram(is_fake, scores, threshold=None, ax=None):
     """Plot how the scores of fake and of real images are distributed.
 
     Each class is scaled to its own number of images, so that a rare class is seen as well.
 
     Args:
-        labels: 1-D array, 1 for a fake image and 0 for a real one.
+        is_fake: 1-D array of booleans, or of 1 for a fake image and 0 for a real one.
         scores: 1-D array of the same length, the probability of being fake, in [0, 1].
         threshold: Float, the score from which an image is called fake. By default not drawn.
         ax: Matplotlib axes to draw on. By default those of a new figure.
@@ -188,7 +189,7 @@ def plot_score_histogram(labels, scores, threshold=None, ax=None):
         The Matplotlib figure.
 
     Raises:
-        ValueError: as `keras_deepfake.evaluation.roc_curve`.
+        ValueError: as `plot_roc`.
 
     Example:
     ```python
@@ -197,12 +198,12 @@ def plot_score_histogram(labels, scores, threshold=None, ax=None):
     )
     ```
     """
-    labels, scores = check_labels_and_scores(labels, scores)
+    is_fake, scores = check_truth_and_scores(is_fake, scores)
     (ax,) = figure_axes(ax, 1, (5.6, 3.4))
     # The outlines and hatching tell the classes apart without colour too.
     classes = (
-        ("Real", scores[~labels], {"color": REAL, "linestyle": "-"}),
-        ("Fake", scores[labels], {"color": FAKE, "linestyle": "--", "hatch": "////"}),
+        ("Real", scores[~is_fake], {"color": REAL, "linestyle": "-"}),
+        ("Fake", scores[is_fake], {"color": FAKE, "linestyle": "--", "hatch": "////"}),
     )
     for name, values, look in classes:
         ax.hist(

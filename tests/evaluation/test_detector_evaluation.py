@@ -70,7 +70,7 @@ def test_every_form_of_data_and_output_agrees():
     ):
         report = evaluate_detector(model, data, batch_size=16, num_resamples=5)
         np.testing.assert_allclose(report.scores, scores, atol=1e-6)
-        np.testing.assert_array_equal(report.labels, labels)
+        np.testing.assert_array_equal(report.is_fake, labels)
     expected = metrics.roc_auc_score(labels, report.scores)
     assert report.metrics["auc"] == pytest.approx(expected, abs=1e-9)
 
@@ -91,8 +91,8 @@ def test_threshold_is_that_stated_or_stored_or_one_half():
 def test_mistakes_are_the_most_confident():
     images, labels, scores = faces(1, size=120)
     report = evaluate_detector(detector(), (images, labels), batch_size=32, num_resamples=5)
-    reals = [mistake for mistake in report.mistakes if mistake.label == 0]
-    fakes = [mistake for mistake in report.mistakes if mistake.label == 1]
+    reals = [mistake for mistake in report.mistakes if not mistake.is_fake]
+    fakes = [mistake for mistake in report.mistakes if mistake.is_fake]
     expected = np.sort(scores[labels == 0])[::-1][: len(reals)]
     np.testing.assert_allclose([mistake.score for mistake in reals], expected, atol=1e-6)
     expected = np.sort(scores[labels == 1])[: len(fakes)]
@@ -175,7 +175,7 @@ def test_index_brings_size_groups_and_kinds(index):
     assert (report.num_images, report.num_groups) == (24, 4)
     assert list(report.by_kind) == ["gan", "swap"]
     assert report.by_kind["gan"]["n"] == 8
-    np.testing.assert_array_equal(report.labels, index.labels == 0)
+    np.testing.assert_array_equal(report.is_fake, index.labels == 0)
     expected = [
         keras.utils.img_to_array(keras.utils.load_img(path))[0, 0, 0] / 255 for path in index.paths
     ]

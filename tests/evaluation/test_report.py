@@ -1,12 +1,16 @@
+import csv
 import dataclasses
 import json
+import tracemalloc
 
+import keras
 import numpy as np
 import pytest
 from sklearn import metrics
 
 import keras_deepfake as kd
 from keras_deepfake.evaluation._detection_metrics import detection_metrics
+from keras_deepfake.evaluation.curves import reliability_curve
 from keras_deepfake.evaluation.report import Mistake
 
 detection_report = kd.evaluation.detection_report
@@ -35,7 +39,7 @@ def test_metrics_are_those_of_scikit_learn(decimals, threshold):
     labels, scores = arrays(decimals, decimals=decimals)
     verdicts = (scores >= threshold).astype(int)
     fpr, tpr, _ = metrics.roc_curve(labels, scores, drop_intermediate=False)
-    mean_score, fraction_fake, count = kd.evaluation.reliability_curve(labels, scores)
+    mean_score, fraction_fake, count = reliability_curve(labels, scores)
     expected = {
         "auc": metrics.roc_auc_score(labels, scores),
         "average_precision": metrics.average_precision_score(labels, scores),
@@ -164,7 +168,7 @@ def test_compare_refuses_other_images_groups_and_resamples():
     labels, scores = arrays(11)
     report = detection_report(labels, scores, num_resamples=20)
     for other, message in (
-        (detection_report(labels[::-1], scores, num_resamples=20), "labels differ"),
+        (detection_report(labels[::-1], scores, num_resamples=20), "is_fake differ"),
         (detection_report(labels[1:], scores[1:], num_resamples=20), "299 there"),
         (detection_report(labels, scores, np.arange(300) // 3, num_resamples=20), "groups differ"),
         (detection_report(labels, scores, num_resamples=20, seed=1), "same `seed`"),
@@ -174,25 +178,95 @@ def test_compare_refuses_other_images_groups_and_resamples():
             report.compare(other)
 
 
+def test_compare_refuses_what_is_no_report():
+    report = detection_report([1, 0], [0.9, 0.1], num_resamples=1)
+    with pytest.raises(ValueError, match="`other` must be a `DetectionReport`; got dict"):
+        report.compare(report.metrics)
+
+
+def test_a_metric_that_one_report_lacks_is_not_compared(tmp_path):
+    is_fake, scores = arrays(15)
+    first = detection_report(is_fake, scores, num_resamples=50)
+    never_fake = detection_report(is_fake, scores / 2, num_resamples=50)
+    comparison = first.compare(never_fake)
+    assert np.isnan(comparison.differences["precision_fake"])
+    assert np.isnan(comparison.intervals["precision_fake"]).all()
+    assert np.isnan(comparison.p_values["precision_fake"])
+    (line,) = [line for line in str(comparison).splitlines() if "precision_fake" in line]
+    assert line.split() == ["precision_fake", "n/a", "n/a", "n/a", "n/a"]
+    assert comparison.p_values["recall_real"] < 0.05
+    assert json.loads(comparison.to_json())["p_values"]["precision_fake"] is None
+    comparison.save(tmp_path / "comparison.html")
+    page = (tmp_path / "comparison.html").read_text(encoding="utf-8")
+    assert 'Precision of fake</td><td class="number">n/a' in page
+
+
+def test_resamples_without_the_metric_do_not_count_for_a_difference():
+    # In the rare resample that lacks the one image that is called fake, none is.
+    place = np.arange(40)
+    is_fake = place < 20
+    first = detection_report(is_fake, np.where(place == 0, 0.9, 0.1), num_resamples=400)
+    assert np.isnan(first.resamples["precision_fake"]).any()
+    # Where both are defined, the first has a precision of 1, the other hardly ever.
+    worse = detection_report(is_fake, np.where(place % 20 < 9, 0.9, 0.1), num_resamples=400)
+    assert first.compare(worse).p_values["precision_fake"] < 0.05
+
+
+def test_memory_does_not_grow_with_images_times_resamples():
+    is_fake, scores = arrays(16, size=2000)
+    tracemalloc.start()
+    detection_report(is_fake, scores, num_resamples=4000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 30e6
+
+
+@pytest.mark.parametrize("convert", [list, keras.ops.convert_to_tensor, np.asarray])
+def test_booleans_and_arrays_of_any_backend(convert):
+    expected = detection_report([1, 0, 1, 0], [0.9, 0.2, 0.4, 0.6], num_resamples=5)
+    report = detection_report(
+        convert([True, False, True, False]), convert([0.9, 0.2, 0.4, 0.6]), num_resamples=5
+    )
+    assert report.is_fake.dtype == bool
+    assert report.metrics["auc"] == expected.metrics["auc"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"labels": [1, 1, 1]}, "all 3 images are fake"),
-        ({"labels": [0, 1, 2]}, "got 2 at position 2"),
+        ({"is_fake": [1, 1, 1]}, "all 3 images are fake"),
+        ({"is_fake": [0, 1, 2]}, "got 2 at position 2"),
         ({"scores": [0.1, np.nan, 0.2]}, "finite"),
-        ({"scores": [0.1, 0.2]}, "3 labels and 2 scores"),
+        ({"scores": [0.1, 0.2]}, "got 3 and 2"),
         ({"scores": [0.1, -4.0, 0.2]}, "probabilities"),
         ({"groups": ["a", "b"]}, "`groups` must have one entry for each image; got 2 for 3"),
         ({"groups": ["a", None, "b"]}, "`groups` must name the group of every image; 1 are"),
         ({"kinds": ["a"]}, "`kinds` must have one entry for each image; got 1 for 3"),
-        ({"threshold": 1.5}, "`threshold` must be a probability"),
-        ({"threshold": float("nan")}, "`threshold` must be a probability"),
-        ({"num_resamples": 0}, "`num_resamples` must be at least 1; got 0"),
+        ({"threshold": 1.5}, "`threshold` must be a finite number of at least 0 and of at most 1"),
+        ({"threshold": float("nan")}, "`threshold` must be .* got nan"),
+        ({"threshold": "0.5"}, "`threshold` must be .* got '0.5'"),
+        ({"num_resamples": 0}, "`num_resamples` must be an integer from 1 to 100000; got 0"),
+        ({"num_resamples": 10**9}, "`num_resamples` must be"),
+        ({"num_resamples": 1.5}, "`num_resamples` must be"),
+        ({"seed": -1}, "`seed` must be"),
+        ({"seed": None}, "`seed` must be"),
+        ({"is_fake": ["fake", "real", "fake"]}, "`is_fake` must be an array of numbers"),
+        ({"is_fake": None}, "`is_fake` must be"),
+        ({"is_fake": [[1], [1, 0], [0]]}, "`is_fake` must be an array"),
+        ({"is_fake": 1}, "`is_fake` must have one dimension"),
+        ({"scores": "abc"}, "`scores` must be an array of numbers"),
+        ({"groups": "abc"}, "`groups` must be a list or array"),
+        ({"groups": 3}, "`groups` must be a list or array"),
+        ({"groups": {"a": 1, "b": 2, "c": 3}}, "`groups` must be a list or array"),
+        ({"groups": [["a"], ["b"], ["c"]]}, "`groups` must hold .* got a list at position 0"),
+        ({"groups": ["a", float("nan"), "b"]}, "1 are missing, the first at position 1"),
+        ({"kinds": 3}, "`kinds` must be a list or array"),
+        ({"kinds": ["a", float("nan"), None]}, "`kinds` must hold texts.* got nan at position 1"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        detection_report(**{"labels": [0, 1, 1], "scores": [0.1, 0.7, 0.3], **arguments})
+        detection_report(**{"is_fake": [0, 1, 1], "scores": [0.1, 0.7, 0.3], **arguments})
 
 
 def test_undefined_precision_is_nan_and_json_is_strict():
@@ -207,6 +281,22 @@ def test_undefined_precision_is_nan_and_json_is_strict():
     assert figures["metrics"]["precision_fake"] is None
     assert figures["metrics"]["auc"] == 1
     assert figures["confusion_matrix"] == [[0, 2], [0, 2]]
+
+
+def test_table_is_saved_as_csv(tmp_path):
+    is_fake, scores = arrays(17)
+    # A file name, and so a kind, may be no text in any encoding.
+    kinds = np.where(is_fake, "=swap\udcff\n", "")
+    report = detection_report(is_fake, scores, kinds=kinds, num_resamples=50)
+    report.save(tmp_path / "report.csv")
+    assert b'"=swap\xff\n",auc,' in (tmp_path / "report.csv").read_bytes()
+    with open(tmp_path / "report.csv", newline="", encoding="utf-8", errors="replace") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["kind", "metric", "value", "low", "high"]
+    low, high = report.intervals["auc"]
+    assert rows[1][:2] == ["", "auc"]
+    assert [float(cell) for cell in rows[1][2:]] == [report.metrics["auc"], low, high]
+    assert len(rows) == 1 + 2 * len(report.metrics)
 
 
 def test_notes_warn_of_what_the_figures_hide():

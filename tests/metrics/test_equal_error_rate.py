@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 
 import keras_deepfake as kd
+from keras_deepfake.evaluation import curves
 
 
 def detector(seed, size=512, decimals=16):
@@ -15,7 +16,7 @@ def detector(seed, size=512, decimals=16):
 
 def exact(labels, scores):
     """Equal error rate by root finding on the interpolated ROC curve."""
-    fpr, tpr, _ = kd.evaluation.roc_curve(labels, scores)
+    fpr, tpr, _ = curves.roc_curve(labels, scores)
     low, high = 0.0, 1.0  # along the curve, parametrised by false plus true positive rate
     for _ in range(60):
         middle = (low + high) / 2
@@ -133,7 +134,7 @@ def test_compiled_metrics_see_the_whole_epoch(units):
     logs = model.evaluate(x, y, batch_size=16, return_dict=True, verbose=0)
     scores = model.predict(x, verbose=0)[:, 0]
     np.testing.assert_allclose(logs["equal_error_rate"], exact(labels, scores), atol=0.03)
-    mean_score, fraction_fake, count = kd.evaluation.reliability_curve(labels, scores)
+    mean_score, fraction_fake, count = curves.reliability_curve(labels, scores)
     expected = np.sum(np.abs(mean_score - fraction_fake) * count) / 60
     np.testing.assert_allclose(logs["expected_calibration_error"], expected, atol=5e-3)
 
@@ -166,5 +167,5 @@ def test_keras_sensitivity_at_specificity_serves_for_tpr_at_fpr():
     metric = keras.metrics.SensitivityAtSpecificity(0.95, num_thresholds=1000, class_id=0)
     for part in range(0, 512, 128):
         metric.update_state(one_hot[part : part + 128], two_columns[part : part + 128])
-    fpr, tpr, _ = kd.evaluation.roc_curve(labels, scores)
+    fpr, tpr, _ = curves.roc_curve(labels, scores)
     np.testing.assert_allclose(value(metric), tpr[fpr <= 0.05].max(), atol=1e-6)

@@ -3,10 +3,11 @@ import pytest
 from keras import ops
 
 import keras_deepfake as kd
+from keras_deepfake.evaluation import curves
 
 
 def expected_calibration_error(labels, scores, num_bins=15):
-    mean_score, fraction_fake, count = kd.evaluation.reliability_curve(labels, scores, num_bins)
+    mean_score, fraction_fake, count = curves.reliability_curve(labels, scores, num_bins)
     return np.sum(np.abs(mean_score - fraction_fake) * count) / len(labels)
 
 

@@ -79,7 +79,53 @@ def test_no_text_becomes_markup(tmp_path):
 def test_earlier_page_stays_when_a_section_is_wrong(tmp_path):
     path = tmp_path / "page.html"
     path.write_text("earlier")
-    with pytest.raises(TypeError, match="a list of rows; got int"):
+    with pytest.raises(ValueError, match="a list of rows; got int"):
         kd.reports.save_html(path, "title", [("heading", 3)])
     assert path.read_text() == "earlier"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "title", "sections", "message"),
+    [
+        (3, "title", [], "`path` must be a path"),
+        ("page.html", None, [], "`title` must be a text; got None"),
+        ("page.html", "title", None, "`sections` must be a list"),
+        ("page.html", "title", "text", "`sections` must be a list"),
+        ("page.html", "title", ["text"], "Each of `sections` must be"),
+        ("page.html", "title", [()], "Each of `sections` must be"),
+        ("page.html", "title", [(3, "text")], "Each of `sections` must be"),
+        ("page.html", "title", [("heading", [])], "a list of rows; got list"),
+        ("page.html", "title", [("heading", ["a", "b"])], "a list of rows; got list"),
+        (
+            "page.html",
+            "title",
+            [("heading", [("a", "b"), ("c",)])],
+            r"rows of one length.*\[1, 2\]",
+        ),
+    ],
+)
+def test_wrong_arguments_are_refused(path, title, sections, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        kd.reports.save_html(path, title, sections)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("a\udcff\n.png", "a\\udcff\\n.png"), ("$x$ = \x1b[2J", "$x$ = \\x1b[2J"), ("顔", "顔")],
+)
+def test_names_are_printable_everywhere(name, shown, tmp_path):
+    sections = [(name, {name: name}, [(name,), (name,)])]
+    kd.reports.save_html(tmp_path / "page.html", name, sections)
+    page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+    # Title twice, heading, tile and its name, two cells.
+    assert page.text.count(shown) == 7
+
+
+def test_a_column_of_numbers_may_begin_without_one(tmp_path):
+    rows = [("name", "share"), ("a", None), ("b", 0.5)]
+    kd.reports.save_html(tmp_path / "page.html", "title", [("", rows)])
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert '<td class="number">0.500' in page
