@@ -1,6 +1,7 @@
 """Files that are there whole or not at all."""
 
 import contextlib
+import glob
 import os
 import secrets
 
@@ -38,3 +39,10 @@ def atomic_write(path, mode="w"):
         raise type(error)(error.errno, f"{error.strerror}, in writing", str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path):
+    """Remove what killed processes left of writing `path`; the caller holds a lock on it."""
+    path = check_path("path", path)
+    for leftover in path.parent.glob(f".{glob.escape(path.name[:100])}.*.tmp"):
+        leftover.unlink(missing_ok=True)

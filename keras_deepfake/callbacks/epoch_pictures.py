@@ -1,11 +1,10 @@
 """The callback that shows what a model makes of the same images, epoch after epoch."""
 
-import pathlib
 import warnings
 
 import keras
 
-from keras_deepfake.visualization import save_figure
+from keras_deepfake._arguments import check_path
 
 
 class EpochPictures(keras.callbacks.Callback):
@@ -23,6 +22,7 @@ class EpochPictures(keras.callbacks.Callback):
             return a Matplotlib figure, as all functions of `keras_deepfake.visualization` do.
 
     Raises:
+        ValueError: If an argument is of another kind.
         Exception: what `draw` or the writing of its picture raises before the first epoch.
 
     Example:
@@ -47,7 +47,12 @@ class EpochPictures(keras.callbacks.Callback):
 
     def __init__(self, directory, images, draw):
         super().__init__()
-        self.directory = pathlib.Path(directory)
+        self.directory = check_path("directory", directory)
+        if images is None or not callable(draw):
+            raise ValueError(
+                "`images` must be what `draw` is called with, and `draw` a function "
+                f"`(model, images) -> figure`; got {type(images).__name__} and {draw!r}."
+            )
         self.images = images
         self.draw = draw
 
@@ -72,5 +77,8 @@ class EpochPictures(keras.callbacks.Callback):
             )
 
     def _write(self, finished):
+        # Not before: it loads Matplotlib.
+        from keras_deepfake.visualization import save_figure
+
         figure = self.draw(self.model, self.images)
         save_figure(figure, self.directory / f"epoch-{finished:04d}.png")

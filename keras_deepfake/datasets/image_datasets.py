@@ -1,5 +1,6 @@
 """`tf.data` pipelines over an `ImageIndex`."""
 
+import hashlib
 import os
 import random
 import weakref
@@ -116,7 +117,7 @@ def classification_dataset(
             "of the class folders, or use `reconstruction_dataset`."
         )
     one_hot = tf.constant(np.eye(len(index.class_names), dtype="float32")[index.labels])
-    return _batches(
+    dataset = _batches(
         index,
         image_size,
         batch_size,
@@ -125,6 +126,9 @@ def classification_dataset(
         cache,
         lambda x, positions: (x, tf.gather(one_hot, positions)),
     )
+    # As Keras's own `image_dataset_from_directory` has it; `fit` compares them with the model's.
+    dataset.class_names = index.class_names
+    return dataset
 
 
 def set_epoch(epoch):
@@ -222,7 +226,17 @@ def _batches(index, image_size, batch_size, shuffle_buffer, seed, cache, finish)
         dataset = _counting_passes(dataset, order)
     # The functions of the pipeline refer to these weakly: they live as long as the dataset.
     dataset._keras_deepfake_state = (images, order)
+    dataset.data_digest = _digest(index, image_size, batch_size, shuffle_buffer)
     return dataset
+
+
+def _digest(index, *settings):
+    """Tells datasets apart, not the places where their files lie."""
+    prefix = len(os.path.commonprefix(index.paths))  # noqa: RUF071 (the drives may differ)
+    names = [path[prefix:] for path in index.paths]
+    labels = None if index.labels is None else index.labels.tolist()
+    content = repr((names, labels, index.class_names, *map(str, settings)))
+    return hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _reader(index, image_size, as_bytes):

@@ -65,6 +65,8 @@ def _first_batch(x, y, batch_size, read):
     if isinstance(x, keras.utils.PyDataset):
         batch = x[0]
     elif tensorflow is not None and isinstance(x, tensorflow.data.Dataset):
+        # Datasets of this library need not be read to be known.
+        read = read and not hasattr(x, "data_digest")
         batch = next(iter(x.take(1)), None) if read else None
         batch = x.element_spec if batch is None else batch
     elif _is_array(x):
@@ -101,8 +103,9 @@ def _digest(x, y, batch):
 
 
 def _check(model, data, batch, name):
-    if getattr(model, "class_names", None) is not None and hasattr(data, "class_names"):
-        _check_classes(model, tuple(data.class_names), name)
+    names = getattr(data, "class_names", None)
+    if names is not None and getattr(model, "class_names", None) is not None:
+        _check_classes(model, tuple(names), name)
     images, labels = batch
     if labels is not None:
         _check_labels(model, labels, name)

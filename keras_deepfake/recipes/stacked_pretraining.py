@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from keras_deepfake._arguments import check_integer
 from keras_deepfake.layers import ConvTransposeBlock, MaskingNoise
 from keras_deepfake.models._model_copy import copy_model
 from keras_deepfake.models.conv_autoencoder import ConvAutoencoder
+from keras_deepfake.models.training_data import checked_fit_arguments
 
 
 def pretrain_stacked(
@@ -49,7 +51,9 @@ def pretrain_stacked(
         A list with the `History` of each stage, from the image inwards.
 
     Raises:
-        ValueError: If `autoencoder` is no `ConvAutoencoder` or its encoder is frozen as a whole.
+        ValueError: If an argument does not fit the description, the encoder is frozen as a whole,
+            or the first batch has pixels that are not finite. Pixels outside [0, 1] only warn.
+        FloatingPointError: At the first loss or weight of a stage that is not finite.
 
     Example:
     ```python
@@ -66,6 +70,14 @@ def pretrain_stacked(
     """
     if not isinstance(autoencoder, ConvAutoencoder):
         raise ValueError(f"`autoencoder` must be a `ConvAutoencoder`; got {autoencoder!r}.")
+    epochs = check_integer("epochs", epochs, 1)
+    if corruption is not None and not isinstance(corruption, keras.layers.Layer):
+        raise ValueError(f"`corruption` must be a Keras layer or None; got {corruption!r}.")
+    if callbacks is not None and not callable(callbacks):
+        raise ValueError(
+            "`callbacks` must be None or a function from the position of a block to a list, as "
+            f"every stage needs callbacks of its own; got {callbacks!r}."
+        )
     blocks = [
         layer
         for layer in autoencoder.encoder.layers
@@ -90,13 +102,14 @@ def pretrain_stacked(
         stage.compile(optimizer=_fresh(keras.optimizers.get(optimizer)), loss=_mean_square)
         pairs = _pairs(dataset)
         x, y = pairs if isinstance(pairs, tuple) else (pairs, None)
-        history = stage.fit(
-            x,
-            y,
-            epochs=epochs,
-            callbacks=None if callbacks is None else callbacks(position),
+        arguments = {
+            "x": x,
+            "y": y,
+            "epochs": epochs,
+            "callbacks": None if callbacks is None else callbacks(position),
             **fit_arguments,
-        )
+        }
+        history = stage.fit(**checked_fit_arguments(stage, arguments))
         block.set_weights(trained.get_weights())
         histories.append(history)
     return histories

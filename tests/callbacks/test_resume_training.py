@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import keras_deepfake as kd
+from keras_deepfake.callbacks import resume_training
 
 EPOCHS = 4
 
@@ -34,7 +35,7 @@ class Kill(keras.callbacks.Callback):
             os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 
 
-def build(units=2, optimizer=None):
+def build(units=2, optimizer=None, loss="mse"):
     model = keras.Sequential(
         [
             keras.Input((8, 8, 3)),
@@ -45,7 +46,7 @@ def build(units=2, optimizer=None):
             keras.layers.Dense(2),
         ]
     )
-    model.compile(optimizer or keras.optimizers.Adam(0.01), "mse")
+    model.compile(optimizer or keras.optimizers.Adam(0.01), loss)
     return model
 
 
@@ -54,15 +55,16 @@ def data():
     return rng.random((20, 8, 8, 3), "float32"), rng.random((20, 2), "float32")
 
 
-def train(path, callbacks=(), epochs=EPOCHS, folder=None, **arguments):
+def train(path, callbacks=(), epochs=EPOCHS, folder=None, batch_size=6, **arguments):
     """Train as a user's program does: the whole of it runs again after a kill."""
+    resume_training._ENDED.clear()  # which a new process does not know
     keras.utils.set_random_seed(1)
     model = build(**arguments)
     if path is not None:
         callbacks = [*callbacks, kd.callbacks.ResumeTraining(path)]
     if folder is None:
         x, y = data()
-        inputs = {"x": x, "y": y, "batch_size": 6, "validation_data": (x, y)}
+        inputs = {"x": x, "y": y, "batch_size": batch_size, "validation_data": (x, y)}
     else:
         index = kd.datasets.ImageIndex.from_directory(folder)
         inputs = {"x": kd.datasets.classification_dataset(index, (8, 8), 6, shuffle_buffer=9)}
@@ -192,8 +194,14 @@ def test_low_precision(dtype, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"units": 3}, r"\[192, 2\].*\[192, 3\]"),
-        ({"optimizer": "sgd"}, "adam/iteration.*sgd/iteration"),
+        ({"units": 3}, r"`model\..*units` was 2 and is 3 now"),
+        ({"optimizer": "sgd"}, r'`optimizer\..*` was "Adam" and is "SGD" now'),
+        (
+            {"optimizer": keras.optimizers.Adam(0.02)},
+            r"learning_rate` was 0\.0.* and is 0\.0.* now",
+        ),
+        ({"loss": "mae"}, '`loss` was "mse" and is "mae" now'),
+        ({"batch_size": 10}, "`steps_per_epoch` was 4 and is 2 now"),
         ({"epochs": 1}, "2 finished epochs, more than `epochs=1`"),
     ],
 )
