@@ -1,4 +1,5 @@
 import gc
+import io
 import os
 
 import numpy as np
@@ -59,13 +60,110 @@ def test_others_may_read_a_file_as_the_process_allows(files):
     assert mode == os.stat(files[0]).st_mode
 
 
-def test_a_full_disk_raises(files, monkeypatch):
-    def refuse(*_):
-        raise OSError(28, "No space left on device")
+def test_a_full_disk_raises(files):
+    resource = pytest.importorskip("resource")
+    cache = make(files)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"in writing.*\.npy"):
+            fill(cache)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    fill(cache)
+    np.testing.assert_array_equal([cache.get(i) for i in range(3)], images())
 
-    monkeypatch.setattr("os.posix_fallocate", refuse, raising=False)
-    with pytest.raises(OSError, match="No space left"):
-        fill(make(files))
+
+def flip(contents, position):
+    return contents[:position] + bytes([contents[position] ^ 1]) + contents[position + 1 :]
+
+
+DAMAGES = {
+    "pixel of the first image": lambda contents: flip(contents, len(contents) - 70),
+    "pixel of the last image": lambda contents: flip(contents, len(contents) - 1),
+    "checksum": lambda contents: flip(contents, len(contents) - 28),
+    "layout": lambda contents: contents.replace(b"(2, 4, 3)", b"(4, 2, 3)"),
+    "dtype": lambda contents: contents.replace(b"|u1", b"|i1"),
+    "header": lambda contents: flip(contents, 20),
+    "magic": lambda contents: flip(contents, 0),
+    "version": lambda contents: flip(contents, 6),
+    "two images swapped": lambda contents: (
+        contents[:-84] + contents[-56:-28] + contents[-84:-56] + contents[-28:]
+    ),
+    "truncated": lambda contents: contents[:-1],
+    "empty": lambda contents: b"",
+    "zeros": lambda contents: bytes(len(contents)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_made_anew(files, damage):
+    fill(make(files))
+    (path,) = (files[0].parent / "cache").iterdir()
+    contents = path.read_bytes()
+    path.write_bytes(DAMAGES[damage](contents))
+    assert path.read_bytes() != contents
+
+    def serve():
+        cache = make(files)
+        return cache, [cache.get(i) for i in range(3)]
+
+    with pytest.warns(UserWarning, match=r"\.npy.* is damaged .* made anew"):
+        cache, served = serve()
+    for image, expected in zip(served, images(), strict=True):
+        assert image.size == 0 or (image == expected).all()
+    fill(cache)
+    assert path.read_bytes() == contents
+    np.testing.assert_array_equal([make(files).get(i) for i in range(3)], images())
+
+
+def test_another_data_set_under_the_same_name(files, tmp_path):
+    fill(make(files))
+    (path,) = (tmp_path / "cache").iterdir()
+    other = ImageCache(tmp_path / "cache", files[::-1], (2, 4), "uint8")
+    os.replace(path, other.path)
+    with pytest.warns(UserWarning, match="a checksum differs"):
+        served = ImageCache(tmp_path / "cache", files[::-1], (2, 4), "uint8").get(0)
+    assert served.size == 0
+
+
+def test_an_unfinished_file_serves_what_it_has(files):
+    cache = make(files)
+    cache.put(2, images()[2])
+    cache.put(0, images()[0])
+    np.testing.assert_array_equal(cache.get(2), images()[2])
+    assert cache.get(1).size == 0
+
+
+@pytest.fixture
+def windows(monkeypatch):
+    """Refuses to replace or remove what is open or mapped, as Windows does."""
+    replace = os.replace
+
+    def refuse(source, target):
+        for used in gc.get_objects():
+            if isinstance(used, np.memmap) and used.filename is not None:
+                names = os.fspath(used.filename)
+            elif isinstance(used, io.BufferedRandom) and not used.closed:
+                names = used.name
+            else:
+                continue
+            if names in (source, target):
+                raise PermissionError(13, "The process cannot access the file", source)
+        replace(source, target)
+
+    monkeypatch.setattr("os.replace", refuse)
+
+
+@pytest.mark.usefixtures("windows")
+def test_a_file_is_put_in_place_where_no_open_file_can_be_renamed(files):
+    first, second = make(files), make(files)
+    fill(first)
+    np.testing.assert_array_equal([first.get(i) for i in range(3)], images())
+    # The first still maps the file that the second would replace.
+    fill(second)
+    np.testing.assert_array_equal([second.get(i) for i in range(3)], images())
+    assert len(os.listdir(files[0].parent / "cache")) == 1
 
 
 def test_an_abandoned_file_is_removed(files):
