@@ -33,19 +33,20 @@ _REAL_WORDS = {
 }
 
 
-def check_class_names(class_names, count=None):
-    """Return two or more different names as a tuple of str; `count` fixes how many."""
+def check_class_names(class_names, count=None, least=2):
+    """Return `least` or more different names as a tuple of str; `count` fixes how many."""
     names = () if isinstance(class_names, (str, bytes)) else class_names
     names = tuple(names) if hasattr(names, "__iter__") else ()
     if (
-        len(names) < 2
+        len(names) < least
         or not all(isinstance(name, str) and name for name in names)
         or len(set(names)) < len(names)
         or (count is not None and len(names) != count)
     ):
+        how_many = "two" if count == 2 else "two or more" if least == 2 else "one or more"
         raise ValueError(
-            f"`class_names` must be {'two' if count == 2 else 'two or more'} different names in "
-            f'the order of the labels, such as ("fake", "real"); got {class_names!r}.'
+            f"`class_names` must be {how_many} different names in the order of the labels, such as "
+            f'("fake", "real"); got {class_names!r}.'
         )
     # As plain strings, not NumPy's, they survive a configuration.
     return tuple(map(str, names))

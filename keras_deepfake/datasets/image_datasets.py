@@ -8,13 +8,17 @@ import weakref
 import numpy as np
 import tensorflow as tf
 
+from keras_deepfake._arguments import MOST_PLACES, check_integer, check_seed
 from keras_deepfake.datasets._image_cache import ImageCache
 from keras_deepfake.datasets.image_files import (
-    check_image_size,
+    check_target_size,
     decode_image,
     resize_image,
     scale_image,
 )
+
+# Pipelines run here, whatever device is the default of the process.
+_DEVICE = "CPU:0"
 
 
 def reconstruction_dataset(
@@ -30,7 +34,7 @@ def reconstruction_dataset(
         index: `ImageIndex`, with labels or without.
         image_size: Tuple `(height, width)`. Images of another size are resized bilinearly,
             antialiased when shrinking.
-        batch_size: Positive integer.
+        batch_size: Positive integer of at most a million.
         shuffle_buffer: Number of images among which the next one is drawn; 0 keeps the order
             of the index, and the number of images or more shuffles perfectly. What is shuffled
             is the order of reading, so that a large buffer costs no memory.
@@ -40,12 +44,12 @@ def reconstruction_dataset(
         cache: `None`, `"memory"`, or the path of a folder that keeps the decoded images from
             one run to the next. They take a byte a value if all files of the index already
             have `image_size`, else four. A folder may be shared: its files are named after the
-            paths, sizes and modification times of the images and `image_size`, and are put in
-            place only when complete.
+            paths, sizes and modification times of the images and `image_size`, are put in
+            place only when complete, and are made anew with a warning where damaged.
 
     Returns:
-        A `tf.data.Dataset`. A file that breaks or vanishes after it was indexed raises an error
-        that holds its path.
+        A `tf.data.Dataset`. A file that is damaged behind its header, or breaks or vanishes
+        after it was indexed, raises an error that holds its path.
 
     Raises:
         ValueError: If an argument is wrong.
@@ -65,9 +69,10 @@ def reconstruction_dataset(
     ```
     """
     _check_index(index)
-    return _batches(
-        index, image_size, batch_size, shuffle_buffer, seed, cache, lambda x, positions: (x, x)
-    )
+    with tf.device(_DEVICE):
+        return _batches(
+            index, image_size, batch_size, shuffle_buffer, seed, cache, lambda x, positions: (x, x)
+        )
 
 
 def classification_dataset(
@@ -78,20 +83,21 @@ def classification_dataset(
     `x` is float32 of shape `(batch, height, width, 3)` with values in [0, 1], read as
     `load_image` describes; `y` is the float32 one-hot label of shape `(batch, classes)` with
     columns in the order of `index.class_names`. The last batch is kept, and `len(dataset)` is
-    the number of batches. The dataset feeds `fit`, `evaluate` and `predict` on every backend.
+    the number of batches. The dataset feeds `fit`, `evaluate` and `predict` on every backend, and
+    has `class_names`, as those of `keras.utils.image_dataset_from_directory` have.
 
     Args:
         index: `ImageIndex` with labels.
         image_size: Tuple `(height, width)`. Images of another size are resized bilinearly,
             antialiased when shrinking.
-        batch_size: Positive integer.
+        batch_size: Positive integer of at most a million.
         shuffle_buffer: As in `reconstruction_dataset`.
         seed: As in `reconstruction_dataset`.
         cache: As in `reconstruction_dataset`.
 
     Returns:
-        A `tf.data.Dataset`. A file that breaks or vanishes after it was indexed raises an error
-        that holds its path.
+        A `tf.data.Dataset`. A file that is damaged behind its header, or breaks or vanishes
+        after it was indexed, raises an error that holds its path.
 
     Raises:
         ValueError: If the index is unlabelled or an argument is wrong.
@@ -116,16 +122,17 @@ def classification_dataset(
             "`index` has no labels: it was made with class_names=None. Make it with the names "
             "of the class folders, or use `reconstruction_dataset`."
         )
-    one_hot = tf.constant(np.eye(len(index.class_names), dtype="float32")[index.labels])
-    dataset = _batches(
-        index,
-        image_size,
-        batch_size,
-        shuffle_buffer,
-        seed,
-        cache,
-        lambda x, positions: (x, tf.gather(one_hot, positions)),
-    )
+    with tf.device(_DEVICE):
+        one_hot = tf.constant(np.eye(len(index.class_names), dtype="float32")[index.labels])
+        dataset = _batches(
+            index,
+            image_size,
+            batch_size,
+            shuffle_buffer,
+            seed,
+            cache,
+            lambda x, positions: (x, tf.gather(one_hot, positions)),
+        )
     # As Keras's own `image_dataset_from_directory` has it; `fit` compares them with the model's.
     dataset.class_names = index.class_names
     return dataset
@@ -149,9 +156,9 @@ def set_epoch(epoch):
             kd.datasets.set_epoch(epoch)
     ```
     """
-    _check_integer("epoch", epoch, 0)
+    epoch = check_integer("epoch", epoch, 0, 2**31 - 1)
     for order in _ORDERS:
-        order.epoch = int(epoch)
+        order.epoch = epoch
 
 
 _ORDERS = weakref.WeakSet()
@@ -188,11 +195,10 @@ class _ShuffledOrder:
 
 
 def _batches(index, image_size, batch_size, shuffle_buffer, seed, cache, finish):
-    image_size = check_image_size(image_size)
-    _check_integer("batch_size", batch_size, 1)
-    _check_integer("shuffle_buffer", shuffle_buffer, 0)
-    if seed is not None:
-        _check_integer("seed", seed, 0)
+    image_size = check_target_size(image_size)
+    batch_size = check_integer("batch_size", batch_size, 1, MOST_PLACES)
+    shuffle_buffer = check_integer("shuffle_buffer", shuffle_buffer, 0)
+    seed = check_seed(seed, optional=True)
 
     # Images that need no resizing stay bytes until they are in a batch: less to copy and keep.
     as_bytes = bool((index._headers[:, :2] == image_size).all())
@@ -204,8 +210,8 @@ def _batches(index, image_size, batch_size, shuffle_buffer, seed, cache, finish)
     dataset = tf.data.Dataset.range(len(index))
     if shuffle_buffer:
         # What `keras.random` does without a seed, under the same global seed.
-        seed = random.randint(1, int(1e9)) if seed is None else int(seed)
-        order = _ShuffledOrder(len(index), int(shuffle_buffer), seed)
+        seed = random.randint(1, int(1e9)) if seed is None else seed
+        order = _ShuffledOrder(len(index), shuffle_buffer, seed)
         dataset = _positions(order)
     dataset = (
         dataset.map(
@@ -245,7 +251,7 @@ def _reader(index, image_size, as_bytes):
     decoders = index._headers[:, 2]
     # Most folders need one decoder, and then no choice in the graph.
     only = int(decoders[0]) if np.ptp(decoders) == 0 else None
-    decoders = tf.constant(decoders, "int32")
+    decoders = decoders.astype("int32")
 
     def read(position):
         path = tf.gather(paths, position)
@@ -315,8 +321,3 @@ def _call(method, inputs, dtype):
 def _check_index(index):
     if not isinstance(getattr(index, "_headers", None), np.ndarray):
         raise ValueError(f"`index` must be an `ImageIndex`; got {type(index).__name__}.")
-
-
-def _check_integer(name, value, least):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"`{name}` must be an integer of at least {least}; got {value!r}.")

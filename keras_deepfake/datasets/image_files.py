@@ -1,26 +1,48 @@
-"""Reading one image file: the same numbers here and inside the `tf.data` pipelines."""
+"""Finding and reading image files: the same numbers here and inside the `tf.data` pipelines."""
 
+import collections
+import functools
 import os
-import stat
+import pathlib
 
-import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps, UnidentifiedImageError
 
-# Who decodes a file: TensorFlow the ordinary ones, Pillow what TensorFlow reads wrongly or not
-# at all (EXIF rotation, CMYK, 16 bits, the other formats).
-JPEG, PNG, PILLOW = range(3)
+from keras_deepfake._arguments import check_image_size, check_path
+from keras_deepfake.datasets._inspection import (
+    MAX_PIXELS,
+    MEMORY,
+    PILLOW,
+    inspect_image,
+    read_with_pillow,
+)
 
-EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+EXTENSIONS = (
+    ".bmp",
+    ".gif",
+    ".jfif",
+    ".jpe",
+    ".jpeg",
+    ".jpg",
+    ".png",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
 
-# The formats behind these extensions, so that no other plugin of Pillow is handed a file.
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
-_JPEG_END = b"\xff\xd9"
-_PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
-_ORIENTATION = 0x0112
-_PNG_BIT_DEPTH = 24  # position of the byte
-# What a PNG holds its orientation in; Pillow would decode the whole file to look for it.
-_PNG_ROTATION = (b"eXIf", b"XML:com.adobe.xmp", b"Raw profile type exif")
+# What operating systems, archives and network disks leave in folders, thumbnails and deleted
+# photographs among it; what begins with a dot is ignored as well.
+_SYSTEM_NAMES = {
+    "#recycle",
+    "$recycle.bin",
+    "@eadir",
+    "@recycle",
+    "__macosx",
+    "desktop.ini",
+    "ehthumbs.db",
+    "lost+found",
+    "system volume information",
+    "thumbs.db",
+}
 
 
 def load_image(path, image_size=None):
@@ -29,10 +51,15 @@ def load_image(path, image_size=None):
     The numbers are exactly those that `classification_dataset` and `reconstruction_dataset`
     feed to a model. Whatever the file holds comes out as RGB: grey and palette images are
     expanded, alpha is dropped (not composited), CMYK is converted, 16 bits are scaled to 8, and
-    of an animation the first frame is taken. The EXIF orientation is applied.
+    of an animation the first frame is taken. The EXIF orientation is applied. What other code
+    has set in Pillow (`MAX_IMAGE_PIXELS`, `LOAD_TRUNCATED_IMAGES`) changes nothing here.
+
+    Files of more than 2**28 bytes (256 MiB) and images of more than 2**26 pixels (8192 x 8192),
+    or more than 65 535 on a side, are refused by their header: a small file can hold an image
+    that fills the memory.
 
     Args:
-        path: Path of a JPEG, PNG, BMP, GIF, WebP or TIFF file.
+        path: Path (str or `pathlib.Path`) of a JPEG, PNG, BMP, GIF, WebP or TIFF file.
         image_size: Tuple `(height, width)` to resize to, bilinearly and antialiased when
             shrinking; `None` keeps the size of the file.
 
@@ -41,7 +68,7 @@ def load_image(path, image_size=None):
 
     Raises:
         ValueError: If the file is not an image that can be read, or `image_size` is not a pair
-            of positive integers. The message holds the path.
+            of positive integers of at most 2**26 pixels. The message holds the path.
 
     Example:
     ```python
@@ -50,185 +77,126 @@ def load_image(path, image_size=None):
     image.shape  # (16, 16, 3)
     ```
     """
-    path = os.fspath(path)
+    path = os.fspath(check_path("path", path))
     if image_size is not None:
-        image_size = check_image_size(image_size)
+        image_size = check_target_size(image_size)
     try:
-        *_, decoder = inspect_image(path)
+        header = inspect_image(path)
     except ValueError as error:
         raise ValueError(f"`path`={path!r} cannot be read: {error}.") from error
+    image = read_pixels(path, *header)
     # Resizing on a GPU would round differently from the pipelines, which run on the CPU.
-    with tf.device("CPU"):
-        try:
-            image = decode_image(os.fsencode(path), decoder)
-        except tf.errors.InvalidArgumentError as error:
-            # The header of a JPEG does not show damage behind it.
-            raise ValueError(f"`path`={path!r} cannot be read: truncated or damaged.") from error
+    with tf.device("CPU:0"):
         if image_size is None:
             return scale_image(image).numpy()
         return resize_image(image, image_size).numpy()
 
 
-def check_image_size(image_size):
-    """Returns `image_size` as a tuple of two positive integers, or raises."""
-    try:
-        height, width = image_size
-    except (TypeError, ValueError):
-        height = width = None
-    if not all(isinstance(side, (int, np.integer)) and side > 0 for side in (height, width)):
+def check_target_size(image_size):
+    """Returns `image_size` as two ints if an image of that size may be made."""
+    height, width = check_image_size(image_size)
+    if height * width > MAX_PIXELS:
         raise ValueError(
-            "`image_size` must be a tuple `(height, width)` of positive integers, as (256, 256); "
-            f"got {image_size!r}."
+            f"`image_size` must be of at most {MAX_PIXELS} pixels; got {(height, width)}."
         )
-    return int(height), int(width)
+    return height, width
 
 
-def inspect_image(path):
-    """Checks a file without decoding it where its format allows that.
+def walk_images(folder, relative, problems):
+    """Yields the relative paths of the image files under a folder, whatever links lead there.
+
+    Every folder is walked once, by its own path rather than a link's. Links to a folder that
+    `folder` itself lies in are a problem, as they lead out of what was asked for.
+
+    Args:
+        folder: Path of the folder.
+        relative: The folder's own relative path, with forward slashes; `""` for the root.
+        problems: List to which `(path, reason)` of every other file is added.
+    """
+    parents = pathlib.Path(os.path.realpath(folder)).parents
+    above = {_identity(parent.stat()) for parent in parents if parent.exists()}
+    walked = set()
+    folders, links = collections.deque([(folder, relative)]), collections.deque()
+    while folders or links:
+        folder, relative = (folders or links).popleft()
+        try:
+            here = _identity(os.stat(folder))
+            if here in walked:
+                continue
+            if here in above:
+                problems.append((folder, "a link to a folder that holds this one"))
+                continue
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            problems.append((folder, f"unreadable: {error.strerror}"))
+            continue
+        walked.add(here)
+        for entry in entries:
+            extension = os.path.splitext(entry.name)[1]
+            if entry.name.startswith(".") or entry.name.lower() in _SYSTEM_NAMES:
+                continue
+            below = f"{relative}/{entry.name}" if relative else entry.name
+            try:
+                if entry.is_dir():
+                    (links if entry.is_symlink() else folders).append((entry.path, below))
+                elif extension.lower() in EXTENSIONS:
+                    yield below
+                else:
+                    problems.append((entry.path, f"unknown extension {extension!r}"))
+            except OSError as error:  # as of a link to itself
+                problems.append((entry.path, f"unreadable: {error.strerror}"))
+
+
+def _identity(status):
+    return status.st_dev, status.st_ino
+
+
+def read_pixels(path, height, width, decoder):
+    """Decodes a file that `inspect_image` has passed, by the decoders of the pipelines.
+
+    Args:
+        path: Path as str.
+        height: What `inspect_image` returned, as are the next two.
+        width: See `height`.
+        decoder: See `height`.
 
     Returns:
-        `(height, width, decoder)`: the size after the EXIF orientation, and who decodes it.
+        A uint8 array or eager tensor of shape `(height, width, 3)`.
 
     Raises:
-        ValueError: With the reason, without the path, if the file cannot be used.
+        ValueError: With the path, if the pixels are damaged.
     """
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise ValueError("not a regular file")  # to open a pipe would wait for its other end
-        with open(path, "rb") as file:
-            start = file.read(4)
-            if not start:
-                raise ValueError("zero bytes")
-            return _inspect(file)
-    except ValueError:
-        raise
-    except UnidentifiedImageError as error:
-        if start.startswith((b"\xff\xd8\xff", b"\x89PNG")):
-            raise ValueError("truncated or damaged") from error
-        raise ValueError("not an image") from error
-    except Image.DecompressionBombError as error:
-        raise ValueError("too large to be decoded safely") from error
-    # Pillow reports damage as OSError, SyntaxError, EOFError, struct.error and others.
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise ValueError(f"unreadable: {error.strerror}") from error
-        raise ValueError(f"truncated or damaged: {error}") from error
-
-
-def _inspect(file):
-    with Image.open(file, formats=_FORMATS) as image:
-        width, height = image.size
-        if width * height > Image.MAX_IMAGE_PIXELS:
-            raise ValueError(f"too large to be decoded safely: {width} x {height} pixels")
-        if image.format == "JPEG":
-            file.seek(-len(_JPEG_END), os.SEEK_END)
-            if file.read() != _JPEG_END:
-                # Some cameras append data of their own after the end marker.
-                contents = _contents(file)
-                if contents.find(_JPEG_END, contents.rfind(b"\xff\xda")) < 0:
-                    raise ValueError("truncated")
-            elif image.mode in ("L", "RGB") and _orientation(image) == 1:
-                return height, width, JPEG
-        elif image.format == "PNG":
-            contents = _contents(file)
-            if _PNG_END not in contents:
-                raise ValueError("truncated")
-            if contents[_PNG_BIT_DEPTH] <= 8 and not any(m in contents for m in _PNG_ROTATION):
-                image.verify()
-                return height, width, PNG
-        return *_read_with_pillow(file).shape[:2], PILLOW
-
-
-def _contents(file):
-    file.seek(0)
-    return file.read()
-
-
-def _orientation(image):
-    return image.getexif().get(_ORIENTATION, 1)
-
-
-def _read_with_pillow(file):
-    """Reads an open file into a uint8 array of shape `(height, width, 3)`."""
-    file.seek(0)
-    with Image.open(file, formats=_FORMATS) as image:
-        if image.width * image.height > Image.MAX_IMAGE_PIXELS:
-            raise ValueError("too large to be decoded safely")
-        orientation = _orientation(image)
-        if image.format == "PNG" and _contents(file)[_PNG_BIT_DEPTH] == 16:
-            # Pillow would keep only the high byte of colour, and clip grey.
-            deep = tf.io.decode_png(_contents(file), channels=3, dtype="uint16").numpy()
-            image = Image.fromarray(_eight_bits(deep))
-            image.getexif()[_ORIENTATION] = orientation
-        image = ImageOps.exif_transpose(image)
-        if image.mode in ("I", "F"):
-            raise ValueError(f"32-bit pixels (mode {image.mode!r}) have no defined range")
-        if image.mode.startswith("I;16"):
-            image = Image.fromarray(_eight_bits(np.asarray(image)))
-        elif image.mode in ("P", "PA"):
-            # Pillow warns of a palette with transparency unless it goes through RGBA.
-            image = image.convert("RGBA")
-        return np.array(image.convert("RGB"))
-
-
-def _eight_bits(pixels):
-    return np.round(pixels / 257).astype("uint8")
-
-
-def _decode_with_pillow(path):
-    path = os.fsdecode(np.asarray(path).item())  # bytes in a graph, an array eagerly
-    try:
-        with open(path, "rb") as file:
-            return _read_with_pillow(file)
-    except Exception as error:
-        raise ValueError(
-            f"The image file {path!r} cannot be read ({error}). Its pixels are damaged, which its "
-            "header does not show, or it has changed since it was indexed: mend or remove it, and "
-            "index the folder again."
-        ) from error
+    if decoder != PILLOW:
+        with MEMORY.taking(height * width), tf.device("CPU:0"):
+            try:
+                with open(path, "rb") as file:
+                    return _DECODERS[decoder](file.read())
+            except (OSError, tf.errors.InvalidArgumentError):
+                pass  # Pillow reads it, or says why not
+    return _decode_with_pillow(path)
 
 
 def decode_image(path, decoder):
-    """Decodes a file that `inspect_image` has passed, eagerly or in a graph.
+    """Decodes a file that `inspect_image` has passed, in the graph of a dataset.
 
     Args:
         path: Scalar string tensor.
         decoder: `JPEG`, `PNG`, `PILLOW`, or a scalar integer tensor holding one of them.
 
     Returns:
-        A uint8 tensor of shape `(height, width, 3)`. A file that has broken since raises an
-        error whose message holds its path.
+        A uint8 tensor of shape `(height, width, 3)`. A file that has broken since, or whose
+        pixels are damaged, raises an error whose message holds its path.
     """
 
     def with_pillow():
         return tf.numpy_function(_decode_with_pillow, [path], tf.uint8, stateful=False)
 
-    def jpeg():
-        contents = tf.io.read_file(path)
-        # TensorFlow's own error would not name the file.
-        padded = tf.strings.join([tf.constant(bytes(2)), contents])
-        return tf.cond(
-            tf.strings.substr(padded, -2, 2) == _JPEG_END,
-            # The settings of Pillow, so that both ways give the same numbers.
-            lambda: tf.io.decode_jpeg(
-                contents, channels=3, fancy_upscaling=True, dct_method="INTEGER_ACCURATE"
-            ),
-            with_pillow,
-        )
-
-    def png():
-        # A PNG may break in the middle, which only decoding it shows; a dataset is the one
-        # place where TensorFlow catches an error.
-        contents = tf.io.read_file(path)
-        if tf.executing_eagerly():
-            # Every dataset made here would leave its function behind.
-            try:
-                return tf.io.decode_png(contents, channels=3)
-            except tf.errors.InvalidArgumentError:
-                return with_pillow()
+    def with_tensorflow(decode):
+        # A dataset is the one place where TensorFlow catches an error, its own would not name
+        # the file.
         attempt = (
-            tf.data.Dataset.from_tensors(contents)
-            .map(lambda contents: tf.io.decode_png(contents, channels=3))
+            tf.data.Dataset.from_tensors(tf.io.read_file(path))
+            .map(decode)
             .ignore_errors()
             .concatenate(tf.data.Dataset.from_tensors(tf.zeros((0, 0, 3), "uint8")))
             .take(1)
@@ -236,9 +204,37 @@ def decode_image(path, decoder):
         )
         return tf.cond(tf.size(attempt) > 0, lambda: attempt, with_pillow)
 
-    branches = (jpeg, png, with_pillow)
+    branches = [functools.partial(with_tensorflow, decode) for decode in _DECODERS]
+    branches.append(with_pillow)
     image = branches[decoder]() if isinstance(decoder, int) else tf.switch_case(decoder, branches)
     return tf.ensure_shape(image, (None, None, 3))
+
+
+def _decode_jpeg(contents):
+    # The settings of Pillow, so that both ways give the same numbers.
+    return tf.io.decode_jpeg(
+        contents, channels=3, fancy_upscaling=True, dct_method="INTEGER_ACCURATE"
+    )
+
+
+def _decode_png(contents):
+    return tf.io.decode_png(contents, channels=3)
+
+
+_DECODERS = (_decode_jpeg, _decode_png)
+
+
+def _decode_with_pillow(path):
+    path = os.fsdecode(path)  # bytes in a graph
+    try:
+        with open(path, "rb") as file:
+            return read_with_pillow(file)
+    except Exception as error:
+        raise ValueError(
+            f"The image file {path!r} cannot be read ({error}). Its pixels are damaged, which its "
+            "header does not show, or it has changed since it was indexed: mend or remove it, and "
+            "index the folder again."
+        ) from error
 
 
 def scale_image(image):

@@ -1,27 +1,41 @@
 """The list of image files that a dataset is made from, checked and ready to be split."""
 
-import collections
 import dataclasses
 import os
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from keras_deepfake.datasets.image_files import EXTENSIONS, inspect_image
-
-# What operating systems leave in folders; files that begin with a dot are ignored as well.
-_SYSTEM_FILES = ("desktop.ini", "thumbs.db")
-_MAX_LISTED = 20
+from keras_deepfake._arguments import check_choice, check_flag, check_number, check_path
+from keras_deepfake._classes import check_class_names
+from keras_deepfake.datasets._scanning import (
+    check_files,
+    check_groups,
+    count_images,
+    find_groups,
+    listing,
+    report_problems,
+    walk_classes,
+    why_lacking,
+)
+from keras_deepfake.datasets._splitting import (
+    allocate,
+    check_fractions,
+    check_parts,
+    shuffler,
+    split_groups,
+)
+from keras_deepfake.datasets._tables import align, check_sequence, column, read_rows
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ImageIndex:
     """An immutable list of checked image files with their labels, kinds and groups.
 
-    Make one with `ImageIndex.from_directory`. `balanced`, `subset` and `split` return new
-    indexes in a random order that depends on nothing but the seed and the relative paths:
-    neither on the machine nor on the order in which its file system lists the files.
+    Make one with `ImageIndex.from_directory`, `from_paths` or `from_table`. `balanced`, `subset`
+    and `split` return new indexes in a random order that depends on nothing but the seed and the
+    order of the index. That of a directory is the same on every machine, however its file system
+    lists the files.
 
     `len(index)` is the number of images.
 
@@ -66,25 +80,40 @@ class ImageIndex:
                 array.flags.writeable = False
 
     @classmethod
-    def from_directory(cls, directory, class_names=("fake", "real"), groups=None, on_error="raise"):
+    def from_directory(
+        cls,
+        directory,
+        class_names=("fake", "real"),
+        groups=None,
+        on_error="raise",
+        check="header",
+        verbose=1,
+    ):
         """Indexes the images in a folder and checks every file.
 
-        Class folders are read recursively. Checking reads the header and the end of a file, not
-        its pixels, unless the format needs it. Reported are class folders that are missing or
+        Class folders are read recursively. Reported are class folders that are missing or
         empty, and files that have an unknown extension, hold zero bytes, are truncated, too
-        large, unreadable or not an image, or are there twice through links. Files that begin
-        with a dot and those that operating systems leave (`Thumbs.db`) are ignored, and so are
-        folders that `class_names` does not name.
+        large (see `load_image`), unreadable or not an image, or are there twice through links.
+        Every folder is read once, whatever links lead there. Files that begin with a dot and
+        what operating systems and network disks leave (`Thumbs.db`, `@eaDir`) are ignored, and
+        so are folders that `class_names` does not name. Images beside the class folders are
+        ignored with a warning.
 
         Args:
             directory: Path of the folder that holds one folder a class.
-            class_names: Names of the class folders in the order of the labels. `None` indexes
-                all images under `directory` without labels.
-            groups: Optional function from the path (str) to the group of the image (the person
-                or video it shows), or a mapping from the path, from the path relative to
+            class_names: Names of the class folders in the order of the labels, one or more.
+                `None` indexes all images under `directory` without labels.
+            groups: Where the group of an image (the person or video it shows) is found: a
+                compiled pattern that is searched in the file name, whose first parenthesis, or
+                else the whole match, is the group (`re.compile(r"^([^_]+)_")`); a function of
+                the path (str); or a mapping from the path, from the path relative to
                 `directory` (with forward slashes), or from the file name.
             on_error: `"raise"` reports all problems in one error; `"skip"` leaves the files
                 out, warns with their number, and lists them in `skipped`.
+            check: `"header"` reads the header and the end of a file, not its pixels, unless the
+                format needs it. `"pixels"` decodes every file as the datasets do, so that
+                what passes can be read in training.
+            verbose: 1 shows a progress bar while `"pixels"` are checked, 0 does not.
 
         Returns:
             An `ImageIndex` in the order of the classes, then of the relative paths.
@@ -93,65 +122,165 @@ class ImageIndex:
             ValueError: If there are problems (with `"skip"`: if a class is left without
                 images), an argument is wrong, or `groups` knows no group for an image.
         """
+        check_path("directory", directory)
         directory = os.fspath(directory)
-        if on_error not in ("raise", "skip"):
-            raise ValueError(f'`on_error` must be "raise" or "skip"; got {on_error!r}.')
-        if not (groups is None or callable(groups) or hasattr(groups, "get")):
-            raise ValueError(
-                f"`groups` must be None, a function of the path, or a mapping; got {groups!r}."
-            )
+        if class_names is not None:
+            class_names = check_class_names(class_names, least=1)
+        _check_settings(groups, on_error, check, verbose)
         if not os.path.isdir(directory):
             raise ValueError(f"`directory` must be an existing folder; got {directory!r}.")
-        if class_names is not None:
-            class_names = _check_class_names(class_names)
 
         names = class_names or ("",)
-        found, problems = [], []
-        for label, name in enumerate(names):
-            folder = os.path.join(directory, name)
-            if os.path.isdir(folder):
-                relatives = sorted(walk_images(folder, name, problems))
-                found += [(relative, label) for relative in relatives]
-        paths = [os.path.join(directory, *relative.split("/")) for relative, _ in found]
-        with ThreadPoolExecutor() as pool:
-            checked = list(pool.map(_check_file, paths))
-        reasons = _linked_files(paths, [label for _, label in found], checked)
-        reasons |= {i: header for i, (header, _) in enumerate(checked) if isinstance(header, str)}
-        problems = sorted([*problems, *((paths[i], reason) for i, reason in reasons.items())])
-        kept = [i for i in range(len(found)) if i not in reasons]
-
-        # A class without images cannot be skipped.
-        lacking = set(range(len(names))) - {found[i][1] for i in kept}
-        lacking = [_why_lacking(directory, names[label]) for label in sorted(lacking)]
-        if lacking or (problems and on_error == "raise"):
-            raise ValueError(
-                f"`directory`={directory!r} has problems:{_listing(lacking + problems)}\nMend or "
-                + (
-                    "remove them; `class_names` must name folders that hold images (None: the "
-                    "images have no labels)."
-                    if lacking
-                    else 'remove these files, or leave them out with on_error="skip".'
-                )
-            )
-        if problems:
+        relatives, labels, kinds, problems = walk_classes(directory, names)
+        index = cls._checked(
+            f"`directory`={directory!r}",
+            [os.path.join(directory, *relative.split("/")) for relative in relatives],
+            None if class_names is None else labels,
+            class_names,
+            groups,
+            kinds,
+            on_error,
+            check,
+            verbose,
+            relatives=relatives,
+            problems=problems,
+            why_lacking=lambda name: why_lacking(directory, name, names),
+        )
+        beside = count_images(directory) if class_names is not None else 0
+        if beside:
             warnings.warn(
-                f"Left out {len(problems)} of the files in {directory!r} (all of them are in "
-                f"`.skipped`):{_listing(problems)}",
+                f"{beside} images lie in {directory!r} beside the class folders; they are not in "
+                "the index.",
                 UserWarning,
                 stacklevel=2,
             )
+        return index
 
-        relatives = [found[i][0] for i in kept]
-        labels = [found[i][1] for i in kept]
-        paths = tuple(paths[i] for i in kept)
+    @classmethod
+    def from_paths(
+        cls,
+        paths,
+        labels=None,
+        class_names=("fake", "real"),
+        groups=None,
+        kinds=None,
+        on_error="raise",
+        check="header",
+        verbose=1,
+    ):
+        """Indexes the files of a list and checks each as `from_directory` does.
+
+        Args:
+            paths: Sequence of paths.
+            labels: Sequence with the class name of every image, or its number in the order of
+                `class_names`; `None` makes an index without labels.
+            class_names: Names of the classes in the order of the labels.
+            groups: Sequence with the group of every image, or as in `from_directory`.
+            kinds: Sequence with the kind of every image, by default the name of its class.
+            on_error: As in `from_directory`, and so are `check` and `verbose`.
+            check: See `on_error`.
+            verbose: See `on_error`.
+
+        Returns:
+            An `ImageIndex` in the order of `paths`.
+
+        Raises:
+            ValueError: As `from_directory` does.
+        """
+        paths = check_sequence("paths", paths)
+        paths = [os.fspath(check_path(f"paths[{i}]", path)) for i, path in enumerate(paths)]
+        return cls._checked(
+            "`paths`", paths, labels, class_names, groups, kinds, on_error, check, verbose
+        )
+
+    @classmethod
+    def from_table(
+        cls,
+        table,
+        class_names=("fake", "real"),
+        groups=None,
+        on_error="raise",
+        check="header",
+        verbose=1,
+    ):
+        """Indexes the files of a table and checks each as `from_directory` does.
+
+        The columns are `path`, and as far as there are any `label` (the name of a class, or its
+        number in the order of `class_names`), `group` and `kind`. Others are ignored. Without
+        labels the index is unlabelled.
+
+        Args:
+            table: Path of a CSV file with a head line or of a JSON file with a list of records,
+                both UTF-8, whose relative paths are relative to its folder; or a list of dicts.
+            class_names: Names of the classes in the order of the labels.
+            groups: As in `from_directory`; by default the column `group`.
+            on_error: As in `from_directory`, and so are `check` and `verbose`.
+            check: See `on_error`.
+            verbose: See `on_error`.
+
+        Returns:
+            An `ImageIndex` in the order of the rows.
+
+        Raises:
+            ValueError: As `from_directory` does, or if the table cannot be read.
+        """
+        rows = read_rows(table)
+        return cls._checked(
+            "`table`",
+            [row["path"] for row in rows],
+            column(rows, "label"),
+            class_names,
+            column(rows, "group") if groups is None else groups,
+            column(rows, "kind"),
+            on_error,
+            check,
+            verbose,
+        )
+
+    @classmethod
+    def _checked(
+        cls,
+        source,
+        paths,
+        labels,
+        class_names,
+        groups,
+        kinds,
+        on_error,
+        check,
+        verbose,
+        relatives=None,
+        problems=(),
+        why_lacking=lambda name: (f"class {name!r}", "no usable image"),
+    ):
+        """Checks the files and makes the index of those that pass, or raises."""
+        labels, class_names, groups, kinds = align(paths, labels, class_names, groups, kinds)
+        _check_settings(groups, on_error, check, verbose)
+        relatives = paths if relatives is None else relatives
+        names, numbers = class_names or ("",), labels or [0] * len(paths)
+        headers, reasons = check_files(paths, numbers, check, verbose)
+        problems = sorted([*problems, *((paths[i], reason) for i, reason in reasons.items())])
+        kept = [i for i in range(len(paths)) if i not in reasons]
+
+        # A class without images cannot be skipped.
+        lacking = sorted(set(range(len(names))) - {numbers[i] for i in kept})
+        report_problems(source, [why_lacking(names[i]) for i in lacking], problems, on_error)
+        if problems:
+            warnings.warn(
+                f"Left out {len(problems)} of the files of {source} (all of them are in "
+                f"`.skipped`):{listing(problems)}",
+                UserWarning,
+                stacklevel=3,
+            )
+        paths, relatives = (tuple(x[i] for i in kept) for x in (paths, relatives))
         return cls(
             paths=paths,
-            labels=None if class_names is None else np.array(labels),
+            labels=None if labels is None else np.array([labels[i] for i in kept]),
             class_names=class_names,
-            kinds=tuple(map(_kind, relatives, (names[label] for label in labels))),
-            groups=None if groups is None else _find_groups(groups, paths, relatives),
+            kinds=tuple(kinds[i] for i in kept),
+            groups=None if groups is None else find_groups(groups, paths, relatives),
             skipped=tuple(problems),
-            _headers=np.array([checked[i][0] for i in kept]),
+            _headers=np.array([headers[i] for i in kept]),
         )
 
     def __len__(self):
@@ -184,7 +313,7 @@ class ImageIndex:
         """
         if self.labels is None:
             raise ValueError("`balanced` needs labels; this index was made with class_names=None.")
-        shuffle = _shuffler(seed)
+        shuffle = shuffler(seed)
         members = self._strata(stratify=True)
         size = min(map(len, members))
         return self._take(shuffle(np.concatenate([shuffle(m)[:size] for m in members])))
@@ -202,11 +331,10 @@ class ImageIndex:
         Raises:
             ValueError: If `fraction` is outside (0, 1] or no image would remain.
         """
-        if not 0 < fraction <= 1:
-            raise ValueError(f"`fraction` must be greater than 0 and at most 1; got {fraction!r}.")
-        shuffle = _shuffler(seed)
+        fraction = check_number("fraction", fraction, above=0, most=1)
+        shuffle = shuffler(seed)
         members = self._strata(stratify=True)
-        sizes = _allocate([len(m) for m in members], (fraction, 1 - fraction))[:, 0]
+        sizes = allocate([len(m) for m in members], (fraction, 1 - fraction))[:, 0]
         if not sizes.sum():
             raise ValueError(
                 f"`fraction`={fraction!r} of {len(self)} images is less than one image."
@@ -232,63 +360,21 @@ class ImageIndex:
 
         Raises:
             ValueError: If `fractions` are not positive or do not sum to 1, or a part would be
-                empty.
+                empty or have one class only, though the index has more.
         """
-        fractions = np.asarray(fractions, dtype="float64")
-        if fractions.ndim != 1 or not (fractions > 0).all() or abs(fractions.sum() - 1) > 1e-6:
-            raise ValueError(
-                "`fractions` must be positive numbers that sum to 1; got "
-                f"{fractions.tolist()}, which sum to {fractions.sum():g}."
-            )
-        shuffle = _shuffler(seed)
+        fractions = check_fractions(fractions)
+        check_flag("stratify", stratify)
+        shuffle = shuffler(seed)
         members = self._strata(stratify)
-        sizes = _allocate([len(m) for m in members], fractions)
+        sizes = allocate([len(m) for m in members], fractions)
         if self.groups is None:
             cuts = np.cumsum(sizes, axis=1)[:, :-1]
             pieces = [np.split(shuffle(m), cut) for m, cut in zip(members, cuts, strict=True)]
             parts = [np.concatenate(piece) for piece in zip(*pieces, strict=True)]
         else:
-            parts = self._split_groups(members, sizes, shuffle)
-        for fraction, part in zip(fractions, parts, strict=True):
-            if not len(part):
-                groups = f" in {len(set(self.groups))} groups" if self.groups is not None else ""
-                raise ValueError(
-                    f"`fractions`={fractions.tolist()} leave the part of {fraction:g} empty: "
-                    f"there are only {len(self)} images{groups}."
-                )
+            parts = split_groups(self.groups, members, sizes, shuffle)
+        check_parts(self, fractions, parts)
         return tuple(self._take(shuffle(part)) for part in parts)
-
-    def _split_groups(self, members, sizes, shuffle):
-        strata = np.empty(len(self), "int64")
-        for stratum, positions in enumerate(members):
-            strata[positions] = stratum
-        groups = collections.defaultdict(list)
-        for position, group in enumerate(self.groups):
-            groups[group].append(position)
-        groups = list(groups.values())
-        groups = [groups[i] for i in shuffle(np.arange(len(groups)))]
-        # Small groups come last, to level out what the large ones left uneven.
-        groups.sort(key=len, reverse=True)
-        counts_of = [np.bincount(strata[group], minlength=len(members)) for group in groups]
-        wanted = sizes.T.astype("float64")
-        totals = np.maximum(wanted.sum(axis=1), 1)
-        parts = [[] for _ in wanted]
-        for place, (group, counts) in enumerate(zip(groups, counts_of, strict=True)):
-            room = wanted.sum(axis=1)
-            # A part is overfilled only where the group fits nowhere, and then by less than the
-            # group, which keeps every size exact to within one group. Among those with room,
-            # the one that lacks these classes most for its size.
-            fits = room >= len(group)
-            need = wanted @ counts / totals
-            chosen = np.argmax(np.where(fits, need, -np.inf) if fits.any() else room)
-            wanted[chosen] -= counts
-            parts[chosen].append(place)
-        for part, stratum in np.argwhere(sizes.T > 0):
-            _give_stratum(parts, part, stratum, counts_of)
-        return [
-            np.array([position for place in part for position in groups[place]], "int64")
-            for part in parts
-        ]
 
     def _strata(self, stratify):
         if self.labels is None or not stratify:
@@ -306,176 +392,8 @@ class ImageIndex:
         )
 
 
-def _give_stratum(parts, part, stratum, counts_of):
-    """Moves the smallest group that no other part needs to a part without this stratum."""
-
-    def held(places):
-        return sum((counts_of[place] for place in places), np.zeros_like(counts_of[0]))
-
-    if held(parts[part])[stratum]:
-        return
-    spare = [
-        (counts_of[place].sum(), other, place)
-        for other, places in enumerate(parts)
-        for place in places
-        if counts_of[place][stratum]
-        and ((held(places) - counts_of[place] > 0) == (held(places) > 0)).all()
-    ]
-    if spare:
-        _, other, place = min(spare)
-        parts[other].remove(place)
-        parts[part].append(place)
-
-
-def _check_class_names(class_names):
-    if (
-        isinstance(class_names, str)
-        or not class_names
-        or not all(isinstance(name, str) and name for name in class_names)
-        or len(set(class_names)) < len(class_names)
-    ):
-        raise ValueError(
-            '`class_names` must be a sequence of different folder names, as ("fake", "real"), '
-            f"or None for images without labels; got {class_names!r}."
-        )
-    return tuple(class_names)
-
-
-def walk_images(folder, relative, problems, above=()):
-    """Yields the relative paths of the image files under a folder, whatever links lead there.
-
-    Args:
-        folder: Path of the folder.
-        relative: The folder's own relative path, with forward slashes; `""` for the root.
-        problems: List to which `(path, reason)` of every other file is added.
-        above: Device and inode of the folders that lead here.
-    """
-    try:
-        here = os.stat(folder)
-        if (here.st_dev, here.st_ino) in above:
-            return
-        entries = list(os.scandir(folder))
-    except OSError as error:
-        problems.append((folder, f"unreadable: {error.strerror}"))
-        return
-    for entry in entries:
-        if entry.name.startswith(".") or entry.name.lower() in _SYSTEM_FILES:
-            continue
-        below = f"{relative}/{entry.name}" if relative else entry.name
-        try:
-            is_folder = entry.is_dir()
-        except OSError as error:  # as of a link to itself
-            problems.append((entry.path, f"unreadable: {error.strerror}"))
-            continue
-        if is_folder:
-            yield from walk_images(
-                entry.path, below, problems, (*above, (here.st_dev, here.st_ino))
-            )
-        elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:
-            yield below
-        else:
-            extension = os.path.splitext(entry.name)[1]
-            problems.append((entry.path, f"unknown extension {extension!r}"))
-
-
-def _check_file(path):
-    """Returns the header or the reason why there is none, and what identifies the file."""
-    try:
-        header = inspect_image(path)
-        status = os.stat(path)
-    except (ValueError, OSError) as error:
-        return str(error), None
-    return header, (status.st_dev, status.st_ino)
-
-
-def _linked_files(paths, labels, checked):
-    """Maps the positions of files that are there twice to the reason to leave them out."""
-    links = collections.defaultdict(list)
-    for position, (_, identity) in enumerate(checked):
-        if identity is not None:
-            links[identity].append(position)
-    reasons = {}
-    for positions in links.values():
-        # The first stays, unless labels differ: nobody can tell which of them is right.
-        stays = len({labels[position] for position in positions}) == 1
-        for position in positions[1:] if stays else positions:
-            other = positions[0] if position != positions[0] else positions[1]
-            reasons[position] = f"the same file as {paths[other]!r}, through a link"
-    return reasons
-
-
-def _why_lacking(directory, name):
-    folder = os.path.join(directory, name)
-    if os.path.isdir(folder):
-        return folder, "empty: this folder holds no usable image"
-    there = sorted(entry.name for entry in os.scandir(directory) if entry.is_dir())
-    return folder, f"no such class folder; there are {there}"
-
-
-def _listing(problems):
-    lines = [f"\n  {path}: {reason}" for path, reason in problems[:_MAX_LISTED]]
-    if len(problems) > _MAX_LISTED:
-        lines.append(f"\n  and {len(problems) - _MAX_LISTED} more, {len(problems)} in all")
-    return "".join(lines)
-
-
-def _kind(relative, class_name):
-    folder, below, _ = relative[len(class_name) :].lstrip("/").partition("/")
-    return folder if below else class_name
-
-
-def _find_groups(groups, paths, relatives):
-    found, missing = [], []
-    for path, relative in zip(paths, relatives, strict=True):
-        if callable(groups):
-            try:
-                group = groups(path)
-            except Exception as error:
-                raise ValueError(f"`groups` failed for {path!r}: {error!r}.") from error
-        else:
-            name = relative.rsplit("/", 1)[-1]
-            keys = (key for key in (path, relative, name) if key in groups)
-            group = groups.get(next(keys, None))
-        found.append(group)
-        if group is None:
-            missing.append((path, "no group"))
-    if missing:
-        raise ValueError(
-            f"`groups` must give every image a group other than None: {_listing(missing)}"
-        )
-    return tuple(found)
-
-
-def _shuffler(seed):
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"`seed` must be a non-negative integer; got {seed!r}.")
-    # NumPy promises that the raw numbers of a bit generator never change; it makes no such
-    # promise for `Generator.permutation`, and splits must outlive a NumPy release.
-    bits = np.random.PCG64(seed)
-
-    def shuffle(positions):
-        return positions[np.argsort(bits.random_raw(len(positions)), kind="stable")]
-
-    return shuffle
-
-
-def _allocate(counts, fractions):
-    """Divides the images of every class among the parts, rounding by largest remainder.
-
-    Returns:
-        Integer array of shape `(classes, parts)`. Its column sums are the largest-remainder
-        sizes of the parts, its row sums are `counts`, and every entry is its exact share
-        rounded down or up.
-    """
-    # Rounded, lest 0.29 * 100 = 28.999... counts as 28 and a large remainder.
-    total = np.round(sum(counts) * np.asarray(fractions), 6)
-    sizes = np.floor(total)
-    sizes[np.argsort(sizes - total, kind="stable")[: int(sum(counts) - sizes.sum())]] += 1
-    shares = np.round(np.outer(counts, fractions), 6)
-    cells = np.floor(shares)
-    for count, cell, share in zip(counts, cells, shares, strict=True):
-        # Giving to the parts that lack most always ends with every part full (Gale, Ryser).
-        lacking = sizes - cells.sum(axis=0)
-        order = np.lexsort((cell - share, -lacking))
-        cell[order[: int(count - cell.sum())]] += 1
-    return cells.astype("int64")
+def _check_settings(groups, on_error, check, verbose):
+    check_groups(groups)
+    check_choice("on_error", on_error, ("raise", "skip"))
+    check_choice("check", check, ("header", "pixels"))
+    check_choice("verbose", verbose, (0, 1))

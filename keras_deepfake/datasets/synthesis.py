@@ -1,15 +1,15 @@
 """Procedurally drawn faces, real and fake, for demonstrations and tests."""
 
-import operator
 from typing import NamedTuple
 
 import numpy as np
 
+from keras_deepfake._arguments import MOST_PLACES, check_integer, check_pair, check_seed
 from keras_deepfake.datasets._faces.artifacts import NEEDS, draw_fake
 from keras_deepfake.datasets._faces.description import sample_face
 from keras_deepfake.datasets._faces.drawing import draw_face
 
-_SMALLEST_SIDE = 32
+_SMALLEST_SIDE, _LARGEST_SIDE = 32, 4096
 
 
 class SyntheticFaces(NamedTuple):
@@ -65,7 +65,7 @@ def synthetic_faces(num_images, image_size=(64, 64), artifacts="all", seed=0):
     Args:
         num_images: Number of images, at least 1. Half of them are fake; of an odd number,
             there is one real more.
-        image_size: `(height, width)` in pixels, both at least 32. The face fits the shorter
+        image_size: `(height, width)` in pixels, both from 32 to 4096. The face fits the shorter
             side. At 32 pixels the smallest artifacts alter two or three pixels.
         artifacts: `"all"`, the name of an artifact, or a sequence of names.
         seed: Non-negative integer. Images of different seeds have nothing in common.
@@ -78,7 +78,7 @@ def synthetic_faces(num_images, image_size=(64, 64), artifacts="all", seed=0):
 
     Raises:
         ValueError: If `num_images` is not a positive integer, `image_size` is not a pair of
-            integers of at least 32, `artifacts` is empty or holds an unknown name, or `seed` is
+            integers from 32 to 4096, `artifacts` is empty or holds an unknown name, or `seed` is
             not a non-negative integer.
 
     Example:
@@ -89,8 +89,8 @@ def synthetic_faces(num_images, image_size=(64, 64), artifacts="all", seed=0):
     print(faces.artifacts[is_fake])
     ```
     """
-    num_images = _integer("num_images", num_images, least=1)
-    seed = _integer("seed", seed, least=0)
+    num_images = check_integer("num_images", num_images, 1, MOST_PLACES)
+    seed = check_seed(seed)
     height, width = _check_size(image_size)
     names = _check_artifacts(artifacts)
 
@@ -144,35 +144,26 @@ def _photograph(picture, gain, softening, noise):
     return picture.astype(np.uint8).transpose(1, 2, 0)
 
 
-def _integer(name, value, least):
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = least - 1
-    if number < least:
-        raise ValueError(f"`{name}` must be an integer of at least {least}; got {value!r}.")
-    return number
-
-
 def _check_size(image_size):
     try:
-        height, width = (operator.index(side) for side in image_size)
-    except (TypeError, ValueError):
-        height = width = 0
-    if min(height, width) < _SMALLEST_SIDE:
-        raise ValueError(
-            "`image_size` must be a pair of integers (height, width), both at least "
-            f"{_SMALLEST_SIDE}; got {image_size!r}. Smaller faces can be had by resizing."
+        return check_pair(
+            "image_size",
+            image_size,
+            lambda name, side: check_integer(name, side, _SMALLEST_SIDE, _LARGEST_SIDE),
         )
-    return height, width
+    except ValueError as error:
+        raise ValueError(
+            f"`image_size` must be a pair of integers (height, width), both from {_SMALLEST_SIDE} "
+            f"to {_LARGEST_SIDE}; got {image_size!r}. Smaller faces can be had by resizing."
+        ) from error
 
 
 def _check_artifacts(artifacts):
     if isinstance(artifacts, str):
         names = tuple(NEEDS) if artifacts == "all" else (artifacts,)
     else:
-        names = tuple(artifacts or ())
-    unknown = [name for name in names if name not in NEEDS]
+        names = tuple(artifacts) if isinstance(artifacts, (list, tuple, np.ndarray)) else ()
+    unknown = [name for name in names if not isinstance(name, str) or name not in NEEDS]
     if unknown or not names or len(set(names)) < len(names):
         raise ValueError(
             "`artifacts` must be 'all', the name of an artifact, or a sequence of different "

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_deepfake.datasets import image_files, load_image
+from keras_deepfake.datasets import _inspection, load_image
 
 
 def photograph(height=31, width=45):
@@ -26,8 +26,8 @@ def test_tensorflow_and_pillow_decode_jpegs_alike(tmp_path, mode):
         Image.fromarray(photograph()).convert(mode).save(
             path, quality=quality, subsampling=subsampling, progressive=bool(progressive)
         )
-        *_, decoder = image_files.inspect_image(path)
-        assert decoder == image_files.JPEG
+        *_, decoder = _inspection.inspect_image(path)
+        assert decoder == _inspection.JPEG
         expected = np.asarray(Image.open(path).convert("RGB"))
         np.testing.assert_array_equal(as_bytes(path), expected)
 
@@ -126,7 +126,7 @@ def test_exif_orientation(tmp_path, name, orientation):
     turns = {1: 0, 3: 2, 6: 3, 8: 1}[orientation]
     stored = np.asarray(Image.open(path).convert("RGB"))
     np.testing.assert_array_equal(as_bytes(path), np.rot90(stored, turns))
-    assert image_files.inspect_image(path)[:2] == np.rot90(stored, turns).shape[:2]
+    assert _inspection.inspect_image(path)[:2] == np.rot90(stored, turns).shape[:2]
 
 
 def test_data_after_the_end_marker(tmp_path):
@@ -180,7 +180,7 @@ def test_reading_a_png_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.delattr("tensorflow.data.Dataset.map")  # TensorFlow keeps its functions for ever
     expected = np.full((8, 8, 3), (0.0, 0.4, 1.0), "float32")
     np.testing.assert_array_equal(load_image(path), expected)
-    monkeypatch.setattr(image_files, "_inspect", lambda file: (8, 8, image_files.PNG))
+    monkeypatch.setattr(_inspection, "_inspect", lambda file: (8, 8, _inspection.PNG))
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(ValueError, match=r"a\.png.*damaged"):
         load_image(path)

@@ -1,14 +1,17 @@
+import contextlib
 import os
 import pathlib
 import pickle
 import random
 import re
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from keras_deepfake.datasets import ImageIndex, classification_dataset, image_index
+from keras_deepfake.datasets import ImageIndex, _splitting, classification_dataset
 
 
 def fill(folder, count, suffix=".png"):
@@ -22,6 +25,23 @@ def faces(tmp_path):
     fill(tmp_path / "fake", 12)
     fill(tmp_path / "real", 20, ".jpg")
     return tmp_path
+
+
+@pytest.fixture
+def peak_memory():
+    @contextlib.contextmanager
+    def watch(limit):
+        def read(field):
+            with open("/proc/self/status") as status:
+                return int(re.search(rf"{field}:\s+(\d+) kB", status.read())[1]) * 1024
+
+        with open("/proc/self/clear_refs", "w") as peak:
+            peak.write("5")
+        before = read("VmRSS")
+        yield
+        assert read("VmHWM") - before < limit
+
+    return watch
 
 
 def stub(counts, groups=None):
@@ -225,12 +245,36 @@ def test_linked_folders(faces, tmp_path_factory):
     assert len(index) == 35
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_huge_images_are_refused(faces, monkeypatch):
-    for limit in (20, 5):  # Pillow itself raises beyond twice its limit
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-        with pytest.raises(ValueError, match="too large to be decoded safely"):
-            ImageIndex.from_directory(faces / "fake", class_names=None)
+def header(width, height, depth=8):
+    """A PNG of that size by its header, with no pixels to speak of."""
+    chunks = b""
+    for name, body in (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(bytes(100))),
+        (b"IEND", b""),
+    ):
+        crc = struct.pack(">I", zlib.crc32(name + body))
+        chunks += struct.pack(">I", len(body)) + name + body + crc
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def test_huge_images_are_refused_by_their_headers(tmp_path, peak_memory):
+    (tmp_path / "bomb.png").write_bytes(header(9400, 9400, 16))
+    (tmp_path / "long.png").write_bytes(header(89_000_000, 1))
+    (tmp_path / "tall.png").write_bytes(header(1, 70_000))
+    side = struct.pack("<I", 16382 | 16382 << 14)
+    chunk = b"VP8L" + struct.pack("<I", 106) + b"/" + side + bytes(101)
+    (tmp_path / "bomb.webp").write_bytes(
+        b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk
+    )
+    Image.new("1", (9000, 9000)).save(tmp_path / "bomb.tif", compression="group4")
+    for name, start in (("sparse.jpg", b"\xff\xd8\xff"), ("sparse.png", header(8, 8))):
+        with open(tmp_path / name, "wb") as file:
+            file.write(start)
+            file.truncate(3 * 2**30)
+    for path in sorted(tmp_path.iterdir()):
+        with peak_memory(2**26), pytest.raises(ValueError, match="too large to be decoded safely"):
+            ImageIndex.from_paths([path])
 
 
 def test_folder_problems(faces):
@@ -279,7 +323,7 @@ def test_bad_on_error(faces):
         ((3000, 3000), (0.8, 0.1, 0.1), (4800, 600, 600)),
         ((71, 29), (0.29, 0.71), (29, 71)),
         ((15, 15), (1 / 3, 1 / 3, 1 / 3), (10, 10, 10)),
-        ((1, 1, 1), (0.5, 0.5), (2, 1)),
+        ((2, 2, 1), (0.5, 0.5), (3, 2)),
     ],
 )
 def test_split_sizes_are_exact(counts, fractions, sizes):
@@ -297,7 +341,7 @@ def test_sizes_are_largest_remainders_for_any_counts():
     for _ in range(300):
         counts = rng.integers(0, 30, rng.integers(1, 5)) + 1
         fractions = rng.dirichlet(np.ones(rng.integers(2, 6)))
-        cells = image_index._allocate(counts.tolist(), fractions)
+        cells = _splitting.allocate(counts.tolist(), fractions)
         assert cells.sum(axis=1).tolist() == counts.tolist()
         exact = counts.sum() * fractions
         sizes = np.floor(exact)
@@ -368,7 +412,24 @@ def test_empty_parts():
     with pytest.raises(ValueError, match=r"part of 0\.01 empty: there are only 20 images"):
         stub((10, 10)).split((0.99, 0.01), seed=0)
     with pytest.raises(ValueError, match="20 images in 2 groups"):
-        stub((10, 10), groups=("a",) * 5 + ("b",) * 15).split((0.4, 0.3, 0.3), seed=0)
+        stub((20,), groups=("a",) * 5 + ("b",) * 15).split((0.4, 0.3, 0.3), seed=0)
+
+
+def test_parts_of_one_class():
+    with pytest.raises(ValueError, match=r"part of 0\.1 with images of 'class1' only") as caught:
+        stub((2, 20)).split((0.8, 0.1, 0.1), seed=0)
+    assert "2 class0, 20 class1" in str(caught.value)
+    # One group alone has fakes.
+    index = stub((10, 30), groups=("a",) * 10 + tuple(range(30)))
+    with pytest.raises(ValueError, match=r"'class1' only.*smaller groups"):
+        index.split((0.5, 0.5), seed=0)
+    with pytest.raises(ValueError, match="stratify=True"):
+        stub((1, 99)).split((0.99, 0.01), seed=1, stratify=False)
+    # Nothing else is to be had of an index of one class, or without labels.
+    assert [len(part) for part in stub((8,)).split((0.5, 0.5), seed=0)] == [4, 4]
+    assert [len(part) for part in stub((8, 0)).split((0.5, 0.5), seed=0)] == [4, 4]
+    with pytest.raises(ValueError, match=r"part of 0\.1 "):
+        stub((0, 3, 3, 30)).split((0.1, 0.1, 0.8), seed=0)
 
 
 def test_splits_share_no_group():

@@ -73,7 +73,7 @@ def test_same_seed_gives_the_same_faces_however_many():
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fake_is_a_real_face_outside_its_mask(kind, monkeypatch):
     faces = kd.datasets.synthetic_faces(6, image_size=(48, 48), artifacts=kind, seed=1)
-    module = importlib.import_module("keras_deepfake.datasets.synthetic_faces")
+    module = importlib.import_module("keras_deepfake.datasets.synthesis")
     nothing = np.zeros((48, 48), bool)
     monkeypatch.setattr(module, "draw_fake", lambda f, k, rng, picture, regions: (picture, nothing))
     clean = kd.datasets.synthetic_faces(6, image_size=(48, 48), artifacts=kind, seed=1)
@@ -125,11 +125,16 @@ def test_some_artifacts_only():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_images": 0}, "`num_images` must be an integer of at least 1; got 0"),
-        ({"num_images": 2.5}, "`num_images` must be an integer of at least 1; got 2.5"),
+        ({"num_images": 0}, "`num_images` must be an integer from 1 to 1000000; got 0"),
+        ({"num_images": 2.5}, "`num_images` must be an integer from 1 to 1000000; got 2.5"),
         ({"seed": -1}, "`seed` must be an integer of at least 0; got -1"),
         ({"seed": None}, "`seed` must be an integer of at least 0; got None"),
-        ({"image_size": (64, 31)}, r"both at least 32; got \(64, 31\)"),
+        ({"num_images": 10**9}, "`num_images` must be an integer from 1 to 1000000; got 10"),
+        ({"image_size": (64, 31)}, r"both from 32 to 4096; got \(64, 31\)"),
+        ({"image_size": (10**6, 64)}, r"both from 32 to 4096; got \(10"),
+        ({"image_size": float("nan")}, "`image_size` .* got nan"),
+        ({"artifacts": 3}, "`artifacts` .* got 3"),
+        ({"artifacts": [["blurred_face"]]}, "`artifacts` .* got "),
         ({"image_size": 64}, "`image_size` must be a pair of integers"),
         ({"image_size": (64, 64, 3)}, "`image_size` must be a pair of integers"),
         ({"image_size": (64.0, 64.0)}, "`image_size` must be a pair of integers"),

@@ -1,0 +1,139 @@
+"""Dividing images among parts: exact sizes, shares of every class, whole groups."""
+
+import collections
+
+import numpy as np
+
+from keras_deepfake._arguments import check_number, check_seed
+
+
+def check_fractions(fractions):
+    """Returns positive numbers that sum to 1 as an array."""
+    values = list(fractions) if isinstance(fractions, (list, tuple, np.ndarray)) else []
+    try:
+        numbers = [check_number("fractions", value, above=0) for value in values]
+    except ValueError:
+        numbers = []
+    if abs(sum(numbers) - 1) > 1e-6:
+        raise ValueError(f"`fractions` must be positive numbers that sum to 1; got {fractions!r}.")
+    return np.array(numbers)
+
+
+def shuffler(seed):
+    """Returns a function that puts an array in an order which depends on nothing but the seed."""
+    # NumPy promises that the raw numbers of a bit generator never change; it makes no such
+    # promise for `Generator.permutation`, and splits must outlive a NumPy release.
+    bits = np.random.PCG64(check_seed(seed))
+
+    def shuffle(positions):
+        return positions[np.argsort(bits.random_raw(len(positions)), kind="stable")]
+
+    return shuffle
+
+
+def allocate(counts, fractions):
+    """Divides the images of every class among the parts, rounding by largest remainder.
+
+    Returns:
+        Integer array of shape `(classes, parts)`. Its column sums are the largest-remainder
+        sizes of the parts, its row sums are `counts`, and every entry is its exact share
+        rounded down or up.
+    """
+    # Rounded, lest 0.29 * 100 = 28.999... counts as 28 and a large remainder.
+    total = np.round(sum(counts) * np.asarray(fractions), 6)
+    sizes = np.floor(total)
+    sizes[np.argsort(sizes - total, kind="stable")[: int(sum(counts) - sizes.sum())]] += 1
+    shares = np.round(np.outer(counts, fractions), 6)
+    cells = np.floor(shares)
+    for count, cell, share in zip(counts, cells, shares, strict=True):
+        # Giving to the parts that lack most always ends with every part full (Gale, Ryser).
+        lacking = sizes - cells.sum(axis=0)
+        order = np.lexsort((cell - share, -lacking))
+        cell[order[: int(count - cell.sum())]] += 1
+    return cells.astype("int64")
+
+
+def split_groups(group_of, members, sizes, shuffle):
+    """Divides whole groups among the parts.
+
+    Args:
+        group_of: Sequence with the group of every image.
+        members: List of the positions of every class.
+        sizes: What `allocate` returned.
+        shuffle: What `shuffler` returned.
+
+    Returns:
+        List of integer arrays, the positions of every part.
+    """
+    strata = np.empty(len(group_of), "int64")
+    for stratum, positions in enumerate(members):
+        strata[positions] = stratum
+    groups = collections.defaultdict(list)
+    for position, group in enumerate(group_of):
+        groups[group].append(position)
+    groups = list(groups.values())
+    groups = [groups[i] for i in shuffle(np.arange(len(groups)))]
+    # Small groups come last, to level out what the large ones left uneven.
+    groups.sort(key=len, reverse=True)
+    counts_of = [np.bincount(strata[group], minlength=len(members)) for group in groups]
+    wanted = sizes.T.astype("float64")
+    totals = np.maximum(wanted.sum(axis=1), 1)
+    parts = [[] for _ in wanted]
+    for place, (group, counts) in enumerate(zip(groups, counts_of, strict=True)):
+        room = wanted.sum(axis=1)
+        # A part is overfilled only where the group fits nowhere, and then by less than the
+        # group, which keeps every size exact to within one group. Among those with room,
+        # the one that lacks these classes most for its size.
+        fits = room >= len(group)
+        need = wanted @ counts / totals
+        chosen = np.argmax(np.where(fits, need, -np.inf) if fits.any() else room)
+        wanted[chosen] -= counts
+        parts[chosen].append(place)
+    for part, stratum in np.argwhere(sizes.T > 0):
+        _give_stratum(parts, part, stratum, counts_of)
+    return [
+        np.array([position for place in part for position in groups[place]], "int64")
+        for part in parts
+    ]
+
+
+def _give_stratum(parts, part, stratum, counts_of):
+    """Moves the smallest group that no other part needs to a part without this stratum."""
+
+    def held(places):
+        return sum((counts_of[place] for place in places), np.zeros_like(counts_of[0]))
+
+    if held(parts[part])[stratum]:
+        return
+    spare = [
+        (counts_of[place].sum(), other, place)
+        for other, places in enumerate(parts)
+        for place in places
+        if counts_of[place][stratum]
+        and ((held(places) - counts_of[place] > 0) == (held(places) > 0)).all()
+    ]
+    if spare:
+        _, other, place = min(spare)
+        parts[other].remove(place)
+        parts[part].append(place)
+
+
+def check_parts(index, fractions, parts):
+    """Raises if a part of a split is empty, or lacks all classes but one."""
+    groups = "" if index.groups is None else f" in {len(set(index.groups))} groups"
+    for fraction, part in zip(fractions, parts, strict=True):
+        if not len(part):
+            raise ValueError(
+                f"`fractions` leave the part of {fraction:g} empty: there are only {len(index)} "
+                f"images{groups}. Use fewer or larger parts."
+            )
+    if index.labels is None or len(set(index.labels)) == 1:
+        return
+    for fraction, part in zip(fractions, parts, strict=True):
+        if len(set(index.labels[part])) == 1:
+            raise ValueError(
+                f"`fractions` leave the part of {fraction:g} with images of "
+                f"{index.class_names[index.labels[part[0]]]!r} only, out of {index!r}. Use fewer "
+                f"or larger parts, {'smaller groups' if groups else 'stratify=True'}, or more "
+                "images of the other classes."
+            )
