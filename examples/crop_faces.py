@@ -124,7 +124,7 @@ def photographs(path):
     """Lists the files with their paths below `path`, and why the others are no images."""
     if not os.path.isdir(path):
         return [(path, os.path.basename(path), None)]
-    from keras_deepfake.datasets.image_index import walk_images
+    from keras_deepfake.datasets.image_files import walk_images
 
     problems = []
     found = [(os.path.join(path, name), name, None) for name in walk_images(path, "", problems)]

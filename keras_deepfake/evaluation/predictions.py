@@ -247,7 +247,7 @@ def _entries(images, place="images"):
             yield path, None, None
             return
         # TensorFlow loads only where images are read.
-        from keras_deepfake.datasets.image_index import walk_images
+        from keras_deepfake.datasets.image_files import walk_images
 
         problems = []
         found = dict.fromkeys(os.path.join(path, name) for name in walk_images(path, "", problems))
