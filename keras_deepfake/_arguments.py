@@ -31,7 +31,8 @@ def check_seed(value, optional=False):
     """Return a seed as an int, or `None` where that is allowed."""
     if value is None and optional:
         return None
-    return check_integer("seed", value, 0)
+    # PyTorch keeps seeds in 32 bits with a sign.
+    return check_integer("seed", value, 0, 2**31 - 1)
 
 
 def check_number(name, value, least=None, most=None, *, above=None, below=None):
@@ -74,8 +75,28 @@ def check_choice(name, value, choices):
 
 def check_pair(name, value, check):
     """Return two values, each passed through `check(name, value)`."""
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__len__") or len(value) != 2:
+    if not _is_sequence(value) or len(value) != 2:
         raise ValueError(f"`{name}` must be a pair of two values; got {_shown(value)}.")
+    return tuple(check(f"{name}[{place}]", part) for place, part in enumerate(value))
+
+
+def check_one_or_pair(name, value, check):
+    """Return one value, or a pair of two, each passed through `check(name, value)`."""
+    return check_pair(name, value, check) if _is_sequence(value) else check(name, value)
+
+
+def check_increasing(name, value, check):
+    """Return a pair as `check_pair` does, whose first value is not above its second."""
+    low, high = check_pair(name, value, check)
+    if low > high:
+        raise ValueError(f"`{name}` must hold the lower value first; got {_shown(value)}.")
+    return low, high
+
+
+def check_sequence(name, value, check):
+    """Return one or more values as a tuple, each passed through `check(name, value)`."""
+    if not _is_sequence(value) or not len(value):
+        raise ValueError(f"`{name}` must be a sequence of one or more values; got {_shown(value)}.")
     return tuple(check(f"{name}[{place}]", part) for place, part in enumerate(value))
 
 
@@ -127,6 +148,13 @@ def check_path(name, value):
     if not isinstance(value, (str, os.PathLike)) or not str(value) or "\0" in str(value):
         raise ValueError(f"`{name}` must be a path (str or `pathlib.Path`); got {_shown(value)}.")
     return Path(value)
+
+
+def _is_sequence(value):
+    # A set has no order, a scalar tensor no length.
+    if isinstance(value, (str, bytes, set, frozenset, dict)) or not hasattr(value, "__len__"):
+        return False
+    return getattr(value, "shape", None) != ()
 
 
 def _shown(value):

@@ -11,6 +11,7 @@ from keras_deepfake.layers.masking_noise import MaskingNoise
 from keras_deepfake.layers.moment_pooling import MomentPooling
 from keras_deepfake.layers.neighboring_pixel_residual import NeighboringPixelResidual
 from keras_deepfake.layers.random_degradation import RandomDegradation
+from keras_deepfake.layers.random_image_layer import RandomImageLayer
 from keras_deepfake.layers.random_jpeg_compression import RandomJPEGCompression
 from keras_deepfake.layers.residual_cooccurrence import ResidualCooccurrence
 from keras_deepfake.layers.rgb_to_ycbcr import RGBToYCbCr
@@ -32,6 +33,7 @@ __all__ = [
     "NeighboringPixelResidual",
     "RGBToYCbCr",
     "RandomDegradation",
+    "RandomImageLayer",
     "RandomJPEGCompression",
     "ResidualCooccurrence",
     "SRMResidual",

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_deepfake.layers._image_arguments import check_data_format, check_value_range
+from keras_deepfake._arguments import MOST_PLACES, check_choice, check_data_format, check_integer
+from keras_deepfake.layers._image_arguments import check_value_range
 from keras_deepfake.layers.rgb_to_ycbcr import YCBCR_FROM_RGB
 
 
@@ -72,12 +73,10 @@ class AzimuthalSpectrum(keras.layers.Layer):
         self, num_bins=None, window="hann", value_range=(0, 1), data_format=None, **kwargs
     ):
         super().__init__(autocast=False, **kwargs)
-        if num_bins is not None and num_bins < 2:
-            raise ValueError(f"`num_bins` must be at least 2, or None; got {num_bins!r}.")
-        if window not in ("hann", None):
-            raise ValueError(f"`window` must be 'hann' or None; got {window!r}.")
+        if num_bins is not None:
+            num_bins = check_integer("num_bins", num_bins, 2, MOST_PLACES)
         self.num_bins = num_bins
-        self.window = window
+        self.window = check_choice("window", window, ("hann", None))
         self.value_range = check_value_range(value_range)
         self.data_format = check_data_format(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)

@@ -4,7 +4,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_deepfake.layers._image_arguments import check_data_format, check_value_range
+from keras_deepfake._arguments import check_data_format, check_integer, check_number
+from keras_deepfake._pixels import TOLERANCE, to_numpy
+from keras_deepfake.layers._image_arguments import check_value_range, known_channels
 
 
 @keras.saving.register_keras_serializable(package="keras_deepfake")
@@ -66,18 +68,15 @@ class BlockDCT(keras.layers.Layer):
 
     def __init__(self, block_size=8, epsilon=1.0, value_range=(0, 1), data_format=None, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        if block_size < 2:
-            raise ValueError(f"`block_size` must be at least 2; got {block_size!r}.")
-        if not epsilon > 0:
-            raise ValueError(f"`epsilon` must be positive; got {epsilon!r}.")
-        self.block_size = block_size
-        self.epsilon = epsilon
+        # The kernel grows with the fourth power of the side.
+        self.block_size = check_integer("block_size", block_size, 2, 64)
+        self.epsilon = check_number("epsilon", epsilon, above=0)
         self.value_range = check_value_range(value_range)
         self.data_format = check_data_format(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape):
-        channels = input_shape[-1 if self.data_format == "channels_last" else 1]
+        channels = known_channels(self, input_shape, self._channel_axis)
         size = self.block_size
         frequency, position = np.arange(size)[:, None], np.arange(size)
         cosines = np.cos(np.pi * (2 * position + 1) * frequency / (2 * size))
@@ -100,13 +99,23 @@ class BlockDCT(keras.layers.Layer):
         Args:
             data: Images as one array, or an iterable of batches such as a `tf.data.Dataset`,
                 `(images, labels)` pairs included, whose labels are not used.
+
+        Raises:
+            ValueError: If a pixel is not finite or outside of `value_range` (chroma lies around
+                0), the images have other axes or channels, or there are none. Mean and variance
+                are then what they were.
         """
         batches = data
         if hasattr(data, "shape"):
             batches = (data[start : start + 64] for start in range(0, len(data), 64))
+        elif not hasattr(data, "__iter__"):
+            raise ValueError(
+                "`data` must be an array of images, or an iterable of batches; got "
+                f"{type(data).__name__}."
+            )
         count, total, squares = 0, 0.0, 0.0
         for batch in batches:
-            images = batch[0] if isinstance(batch, tuple | list) else batch
+            images = self._check_pixels(batch[0] if isinstance(batch, tuple | list) else batch)
             if not self.built:
                 self.build(images.shape)
             logs = ops.convert_to_numpy(self._log_magnitudes(images)).astype("float64")
@@ -119,6 +128,27 @@ class BlockDCT(keras.layers.Layer):
         mean = total / count
         self.mean.assign(mean)
         self.variance.assign(np.maximum(squares / count - mean**2, 0))
+
+    def _check_pixels(self, images):
+        images = to_numpy(images, "data")
+        if images.ndim != 4:
+            raise ValueError(f"`data` must hold batches of images, 4-D; got shape {images.shape}.")
+        if self.built and images.shape[self._channel_axis] != self._kernel.shape[2]:
+            raise ValueError(
+                f"`data` must hold images of {self._kernel.shape[2]} channels, as the layer was "
+                f"built for; got shape {images.shape}."
+            )
+        low, high = self.value_range
+        # Chroma has the same range around 0.
+        half = (high - low) / 2
+        slack = TOLERANCE * (high - low)
+        darkest, brightest = images.min(initial=low), images.max(initial=high)
+        if not (darkest >= min(low, -half) - slack and brightest <= max(high, half) + slack):
+            raise ValueError(
+                f"`data` must hold finite pixels in `value_range`, {self.value_range}; got values "
+                f"from {darkest:g} to {brightest:g}. Scale them, or set `value_range`."
+            )
+        return images
 
     @property
     def _channel_axis(self):

@@ -4,6 +4,16 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_deepfake._arguments import (
+    MOST_PLACES,
+    check_choice,
+    check_data_format,
+    check_flag,
+    check_integer,
+    check_one_or_pair,
+)
+from keras_deepfake.layers._image_arguments import check_side
+
 
 @keras.saving.register_keras_serializable(package="keras_deepfake")
 class ConstrainedConv2D(keras.layers.Conv2D):
@@ -71,12 +81,12 @@ class ConstrainedConv2D(keras.layers.Conv2D):
         **kwargs,
     ):
         super().__init__(
-            filters,
-            kernel_size,
-            strides=strides,
-            padding=padding,
-            data_format=data_format,
-            use_bias=use_bias,
+            check_integer("filters", filters, 1, MOST_PLACES),
+            check_one_or_pair("kernel_size", kernel_size, check_side),
+            strides=check_one_or_pair("strides", strides, check_side),
+            padding=check_choice("padding", padding, ("valid", "same")),
+            data_format=check_data_format(data_format),
+            use_bias=check_flag("use_bias", use_bias),
             kernel_initializer=kernel_initializer or keras.initializers.RandomUniform(0.0, 1.0),
             autocast=False,
             **kwargs,

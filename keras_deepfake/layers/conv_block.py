@@ -2,6 +2,15 @@
 
 import keras
 
+from keras_deepfake._arguments import (
+    MOST_PLACES,
+    check_choice,
+    check_data_format,
+    check_integer,
+    check_one_or_pair,
+)
+from keras_deepfake.layers._image_arguments import check_side
+
 
 @keras.saving.register_keras_serializable(package="keras_deepfake")
 class ConvBlock(keras.layers.Layer):
@@ -51,23 +60,19 @@ class ConvBlock(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if normalization not in (None, "batch", "layer"):
-            raise ValueError(
-                "`normalization` must be None, 'batch' or 'layer'; "
-                f"got normalization={normalization!r}."
-            )
-        self.filters = filters
-        self.kernel_size = kernel_size
-        self.strides = strides
+        self.filters = check_integer("filters", filters, 1, MOST_PLACES)
+        self.kernel_size = check_one_or_pair("kernel_size", kernel_size, check_side)
+        self.strides = check_one_or_pair("strides", strides, check_side)
         self.activation = keras.activations.get(activation)
-        self.normalization = normalization
-        self.data_format = keras.config.image_data_format() if data_format is None else data_format
+        self.normalization = check_choice("normalization", normalization, (None, "batch", "layer"))
+        self.data_format = check_data_format(data_format)
+        self.input_spec = keras.layers.InputSpec(ndim=4)
         # A block that was saved frozen is rebuilt with everything inside it frozen.
         inherited = {"dtype": self.dtype_policy, "trainable": self.trainable}
         self.convolution = self._convolution_class(
-            filters,
-            kernel_size,
-            strides=strides,
+            self.filters,
+            self.kernel_size,
+            strides=self.strides,
             padding="same",
             data_format=self.data_format,
             use_bias=normalization is None,

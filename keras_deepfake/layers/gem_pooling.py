@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_deepfake._arguments import check_data_format, check_number
+
 
 @keras.saving.register_keras_serializable(package="keras_deepfake")
 class GeMPooling(keras.layers.Layer):
@@ -41,13 +43,9 @@ class GeMPooling(keras.layers.Layer):
 
     def __init__(self, p=3.0, epsilon=1e-6, data_format=None, **kwargs):
         super().__init__(**kwargs)
-        if p <= 0 or epsilon <= 0:
-            raise ValueError(
-                f"`p` and `epsilon` must both be above 0; got p={p} and epsilon={epsilon}."
-            )
-        self.initial_p = p
-        self.epsilon = epsilon
-        self.data_format = keras.config.image_data_format() if data_format is None else data_format
+        self.initial_p = check_number("p", p, above=0)
+        self.epsilon = check_number("epsilon", epsilon, above=0)
+        self.data_format = check_data_format(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape):

@@ -3,6 +3,13 @@
 import keras
 from keras import ops
 
+from keras_deepfake._arguments import (
+    check_data_format,
+    check_integer,
+    check_number,
+    check_seed,
+)
+
 
 @keras.saving.register_keras_serializable(package="keras_deepfake")
 class MaskingNoise(keras.layers.Layer):
@@ -44,15 +51,11 @@ class MaskingNoise(keras.layers.Layer):
 
     def __init__(self, rate, patch_size=1, seed=None, data_format=None, **kwargs):
         super().__init__(**kwargs)
-        if not 0 <= rate <= 1:
-            raise ValueError(f"`rate` is a probability and must lie in [0, 1]; got rate={rate}.")
-        if patch_size < 1:
-            raise ValueError(f"`patch_size` must be 1 pixel or more; got patch_size={patch_size}.")
-        self.rate = rate
-        self.patch_size = patch_size
-        self.seed = seed
-        self.data_format = keras.config.image_data_format() if data_format is None else data_format
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.rate = check_number("rate", rate, 0, 1)
+        self.patch_size = check_integer("patch_size", patch_size, 1)
+        self.seed = check_seed(seed, optional=True)
+        self.data_format = check_data_format(data_format)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.input_spec = keras.layers.InputSpec(ndim=4)
         self.built = True
 
@@ -65,8 +68,9 @@ class MaskingNoise(keras.layers.Layer):
         rows, columns = (-(-side // self.patch_size) for side in (height, width))
         draws = keras.random.uniform((batch, rows, columns), seed=self.seed_generator)
         keep = ops.cast(draws >= self.rate, inputs.dtype)
-        keep = ops.repeat(ops.repeat(keep, self.patch_size, axis=1), self.patch_size, axis=2)
-        keep = keep[:, :height, :width]
+        # Not by repeating, for a patch may be far larger than the image.
+        keep = ops.take(keep, ops.arange(height) // self.patch_size, axis=1)
+        keep = ops.take(keep, ops.arange(width) // self.patch_size, axis=2)
         return inputs * ops.expand_dims(keep, 1 if channels_first else -1)
 
     def compute_output_shape(self, input_shape):

@@ -1,18 +1,19 @@
-"""Statistics of each channel over the whole image."""
+"""Statistics of each channel over the whole image or all of its tokens."""
 
 import keras
 from keras import ops
 
-from keras_deepfake.layers._image_arguments import check_data_format
+from keras_deepfake._arguments import check_data_format, check_integer
+from keras_deepfake.layers._image_arguments import known_channels
 
 
 @keras.saving.register_keras_serializable(package="keras_deepfake")
 class MomentPooling(keras.layers.Layer):
-    """Mean, standard deviation, skewness and kurtosis of each channel over the image.
+    """Mean, standard deviation, skewness and kurtosis of each channel over an image.
 
-    Turns a map of residuals or coefficients into a vector that says how they are spread,
-    whatever the size of the image. Forensic traces change the spread of a residual, not its
-    mean, which global average pooling would keep alone.
+    Turns a map of residuals or coefficients, or the tokens of a transformer, into a vector that
+    says how they are spread, whatever the size of the image. Forensic traces change the spread
+    of a residual, not its mean, which global average pooling would keep alone.
 
     Args:
         num_moments: How many of mean, standard deviation, skewness and kurtosis to give, from
@@ -24,14 +25,15 @@ class MomentPooling(keras.layers.Layer):
 
     Input shape:
         `(batch, height, width, channels)`, or `(batch, channels, height, width)` under
-        `"channels_first"`. Sides may be unknown.
+        `"channels_first"`, or tokens `(batch, tokens, channels)` under both. Sides and the
+        number of tokens may be unknown.
 
     Output shape:
         `(batch, num_moments * channels)`: the means of all channels, then their standard
         deviations, and so on.
 
     Raises:
-        ValueError: If `num_moments` is not 1, 2, 3 or 4.
+        ValueError: If `num_moments` is not 1, 2, 3 or 4, or the input has other axes.
 
     Example:
         ```python
@@ -48,14 +50,16 @@ class MomentPooling(keras.layers.Layer):
 
     def __init__(self, num_moments=4, data_format=None, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        if num_moments not in (1, 2, 3, 4):
-            raise ValueError(f"`num_moments` must be 1, 2, 3 or 4; got {num_moments!r}.")
-        self.num_moments = num_moments
+        self.num_moments = check_integer("num_moments", num_moments, 1, 4)
         self.data_format = check_data_format(data_format)
-        self.input_spec = keras.layers.InputSpec(ndim=4)
+        self.input_spec = keras.layers.InputSpec(min_ndim=3, max_ndim=4)
+
+    def build(self, input_shape):
+        known_channels(self, input_shape, self._channel_axis(len(input_shape)))
 
     def call(self, inputs):
-        axes = (1, 2) if self.data_format == "channels_last" else (2, 3)
+        channel_axis = self._channel_axis(len(inputs.shape))
+        axes = tuple(axis for axis in range(1, len(inputs.shape)) if axis != channel_axis)
         values = ops.cast(inputs, "float32")
         mean = ops.mean(values, axis=axes, keepdims=True)
         centred = values - mean
@@ -65,11 +69,16 @@ class MomentPooling(keras.layers.Layer):
         standard = centred / deviation
         moments = [mean, deviation]
         moments += [ops.mean(standard**power, axis=axes, keepdims=True) for power in (3, 4)]
-        moments = [ops.squeeze(moment, axis=axes) for moment in moments[: self.num_moments]]
-        return ops.cast(ops.concatenate(moments, axis=-1), self.compute_dtype)
+        moments = ops.concatenate(moments[: self.num_moments], axis=channel_axis)
+        # Not a squeeze of several axes, which ONNX has no operator for from PyTorch.
+        moments = ops.reshape(moments, (-1, moments.shape[channel_axis]))
+        return ops.cast(moments, self.compute_dtype)
+
+    def _channel_axis(self, num_axes):
+        return 1 if num_axes == 4 and self.data_format == "channels_first" else num_axes - 1
 
     def compute_output_shape(self, input_shape):
-        channels = input_shape[-1 if self.data_format == "channels_last" else 1]
+        channels = input_shape[self._channel_axis(len(input_shape))]
         return (input_shape[0], self.num_moments * channels)
 
     def get_config(self):

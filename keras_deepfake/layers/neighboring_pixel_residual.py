@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_deepfake.layers._image_arguments import check_data_format
+from keras_deepfake._arguments import check_data_format
 
 
 @keras.saving.register_keras_serializable(package="keras_deepfake")

@@ -2,10 +2,12 @@
 
 import keras
 
+from keras_deepfake._arguments import check_increasing, check_number
+from keras_deepfake.layers._image_arguments import check_quality
 from keras_deepfake.layers._jpeg import compress
-from keras_deepfake.layers._random_image_layer import RandomImageLayer
 from keras_deepfake.layers._rounding import round_to_levels
 from keras_deepfake.layers._separable_filters import apply_filter, down_up_matrix, gaussian_matrix
+from keras_deepfake.layers.random_image_layer import RandomImageLayer
 
 
 @keras.saving.register_keras_serializable(package="keras_deepfake")
@@ -30,8 +32,8 @@ class RandomDegradation(RandomImageLayer):
             Defaults to `(0.0, 2.0)`.
         resize: Pair of floats in (0, 1], the range of the fraction that each side is reduced to.
             `None` for no resizing. Defaults to `(0.5, 1.0)`.
-        jpeg: Pair of integers from 1 to 100, the range of the quality. `None` for no compression.
-            Defaults to `(30, 100)`.
+        jpeg: Integer from 1 to 100, or a pair of them, the range of the quality. `None` for no
+            compression. Defaults to `(30, 100)`.
         probability: Float in [0, 1]. The probability of each of the three to act on an image.
         value_range: The lowest and the highest value of the images, `(0, 1)` or `(0, 255)`.
             Defaults to `(0, 1)`.
@@ -75,42 +77,27 @@ class RandomDegradation(RandomImageLayer):
         **kwargs,
     ):
         super().__init__(value_range=value_range, seed=seed, data_format=data_format, **kwargs)
-        if blur is not None and not 0 <= blur[0] <= blur[1]:
-            raise ValueError(
-                "`blur` must be None or a pair of standard deviations in pixels, the lower first, "
-                f"for example (0.0, 2.0). Received: blur={blur}"
+        self.blur = self.resize = self.jpeg = None
+        if blur is not None:
+            self.blur = check_increasing(
+                "blur", blur, lambda name, sigma: check_number(name, sigma, 0, 1000)
             )
-        if resize is not None and not 0 < resize[0] <= resize[1] <= 1:
-            raise ValueError(
-                "`resize` must be None or a pair of fractions in (0, 1], the lower first, for "
-                f"example (0.5, 1.0). Received: resize={resize}"
+        if resize is not None:
+            self.resize = check_increasing(
+                "resize", resize, lambda name, scale: check_number(name, scale, above=0, most=1)
             )
-        if jpeg is not None and not 1 <= jpeg[0] <= jpeg[1] <= 100:
-            raise ValueError(
-                "`jpeg` must be None or a pair of integers from 1 to 100, the lower first, for "
-                f"example (30, 100). Received: jpeg={jpeg}"
-            )
-        if not 0 <= probability <= 1:
-            raise ValueError(
-                f"`probability` must be between 0 and 1. Received: probability={probability}"
-            )
-        self.blur = None if blur is None else tuple(blur)
-        self.resize = None if resize is None else tuple(resize)
-        self.jpeg = None if jpeg is None else tuple(jpeg)
-        self.probability = probability
+        if jpeg is not None:
+            self.jpeg = check_quality("jpeg", jpeg)
+        self.probability = check_number("probability", probability, 0, 1)
 
-    def get_random_transformation(self, data, training=True, seed=None):
-        if not training:
-            return None
-        seed = seed or self._get_seed_generator(self.backend.name)
-        batch_size = self._batch_size(data)
-        acts = self._uniform((batch_size, 3), 0.0, 1.0, seed) < self.probability
-        times = self._uniform((batch_size, 3), 0.0, 1.0, seed)
+    def draw_transformation(self, batch_size, seed):
+        acts = self.draw_uniform((batch_size, 3), 0.0, 1.0, seed) < self.probability
+        times = self.draw_uniform((batch_size, 3), 0.0, 1.0, seed)
         transformation = {
             # Of blur, resizing and JPEG; a step that does not act never comes.
             "times": self.backend.numpy.where(acts, times, float("inf")),
-            "sigma": self._uniform((batch_size,), *(self.blur or (0.0, 0.0)), seed),
-            "scale": self._uniform((batch_size,), *(self.resize or (1.0, 1.0)), seed),
+            "sigma": self.draw_uniform((batch_size,), *(self.blur or (0.0, 0.0)), seed),
+            "scale": self.draw_uniform((batch_size,), *(self.resize or (1.0, 1.0)), seed),
         }
         if self.jpeg is not None:
             transformation["quality"] = self.backend.random.randint(

@@ -2,10 +2,10 @@
 
 import keras
 
+from keras_deepfake._arguments import check_choice
+from keras_deepfake.layers._image_arguments import check_quality
 from keras_deepfake.layers._jpeg import compress
-from keras_deepfake.layers._random_image_layer import RandomImageLayer
-
-_CHROMA_SUBSAMPLING = ("4:2:0", "4:4:4")
+from keras_deepfake.layers.random_image_layer import RandomImageLayer
 
 
 @keras.saving.register_keras_serializable(package="keras_deepfake")
@@ -68,28 +68,14 @@ class RandomJPEGCompression(RandomImageLayer):
         **kwargs,
     ):
         super().__init__(value_range=value_range, seed=seed, data_format=data_format, **kwargs)
-        low, high = (quality, quality) if isinstance(quality, int) else quality
-        if not (int(low) == low and int(high) == high and 1 <= low <= high <= 100):
-            raise ValueError(
-                "`quality` must be an integer from 1 to 100, or a pair of them with the lower "
-                f"first, for example (30, 100). Received: quality={quality}"
-            )
-        if chroma_subsampling not in _CHROMA_SUBSAMPLING:
-            raise ValueError(
-                f"`chroma_subsampling` must be one of {_CHROMA_SUBSAMPLING}. "
-                f"Received: chroma_subsampling={chroma_subsampling!r}"
-            )
-        self.quality = (int(low), int(high))
-        self.chroma_subsampling = chroma_subsampling
-
-    def get_random_transformation(self, data, training=True, seed=None):
-        if not training:
-            return None
-        seed = seed or self._get_seed_generator(self.backend.name)
-        low, high = self.quality
-        return self.backend.random.randint(
-            (self._batch_size(data),), low, high + 1, dtype="int32", seed=seed
+        self.quality = check_quality("quality", quality)
+        self.chroma_subsampling = check_choice(
+            "chroma_subsampling", chroma_subsampling, ("4:2:0", "4:4:4")
         )
+
+    def draw_transformation(self, batch_size, seed):
+        low, high = self.quality
+        return self.backend.random.randint((batch_size,), low, high + 1, dtype="int32", seed=seed)
 
     def transform_planes(self, planes, transformation):
         return compress(self.backend, planes, transformation, self.chroma_subsampling)

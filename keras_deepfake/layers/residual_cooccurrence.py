@@ -4,11 +4,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_deepfake.layers._image_arguments import check_data_format, check_value_range
+from keras_deepfake._arguments import check_data_format, check_flag, check_integer, check_sequence
+from keras_deepfake.layers._image_arguments import check_value_range
 
 # Y, Cb, Cr of 8-bit RGB in 1/65536: products and sums are exact in float32, in any order, so
 # that no backend rounds a half differently.
 _YCBCR = ((19595, 38470, 7471), (-11059, -21709, 32768), (32768, -27439, -5329))
+
+# Of a difference, up to which triples are counted.
+_MOST_LEVELS = 32
 
 
 @keras.saving.register_keras_serializable(package="keras_deepfake")
@@ -37,9 +41,9 @@ class ResidualCooccurrence(keras.layers.Layer):
     rare triples would be blown up. The large `epsilon` of the example does so.
 
     Args:
-        orders: Orders of the differences.
+        orders: Orders of the differences, from 1 to 16.
         steps: Quantisation steps, whole numbers on the scale of 0-255. Memory grows with the
-            cube of the largest step times `truncation`.
+            cube of the largest step times `truncation`, which must be at most 32.
         truncation: Largest magnitude of a symbol.
         symmetric: Add up the triples that mirroring the image or inverting its contrast turns
             into each other: the vector gets about a quarter as long, and its frequencies
@@ -57,7 +61,8 @@ class ResidualCooccurrence(keras.layers.Layer):
         with `half_scale`.
 
     Output shape:
-        `(batch, features)`, 6176 features by default. They are ordered by scale and order; then
+        `(batch, features)`, 6176 features by default; NaN for an image with pixels that are not
+        finite. They are ordered by scale and order; then
         along, across, cross; then step; then Y, Cb, Cr; then the triple.
 
     Raises:
@@ -96,21 +101,28 @@ class ResidualCooccurrence(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
-        for name, values in (("orders", orders), ("steps", steps), ("truncation", [truncation])):
-            if not values or any(int(value) != value or value < 1 for value in values):
-                raise ValueError(f"`{name}` must be of positive integers; got {values!r}.")
-        self.orders = tuple(orders)
-        self.steps = tuple(steps)
-        self.truncation = truncation
-        self.symmetric = symmetric
-        self.cross_channel = cross_channel
-        self.half_scale = half_scale
+        # Differences of 8-bit levels of a higher order are not exact in float32.
+        self.orders = check_sequence(
+            "orders", orders, lambda name, order: check_integer(name, order, 1, 16)
+        )
+        self.steps = check_sequence(
+            "steps", steps, lambda name, step: check_integer(name, step, 1, _MOST_LEVELS)
+        )
+        self.truncation = check_integer("truncation", truncation, 1, _MOST_LEVELS)
+        self.symmetric = check_flag("symmetric", symmetric)
+        self.cross_channel = check_flag("cross_channel", cross_channel)
+        self.half_scale = check_flag("half_scale", half_scale)
         self.value_range = check_value_range(value_range)
         self.data_format = check_data_format(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
         # Counted once, at whole levels up to the largest that a symbol tells apart; the triples
         # of every step are sums of these counts.
-        self._levels = max(self.steps) * truncation
+        self._levels = max(self.steps) * self.truncation
+        if self._levels > _MOST_LEVELS:
+            raise ValueError(
+                f"The largest of `steps` times `truncation` must be at most {_MOST_LEVELS}, as "
+                f"memory grows with its cube; got {self.steps} and {self.truncation}."
+            )
         self._line_bins = [self._bins(step, mirror=True) for step in self.steps]
         self._cross_bins = [self._bins(step, mirror=False) for step in self.steps]
 
@@ -145,6 +157,9 @@ class ResidualCooccurrence(keras.layers.Layer):
     def call(self, inputs):
         low, high = self.value_range
         pixels = ops.round((ops.cast(inputs, "float32") - low) * (255 / (high - low)))
+        # As whole numbers NaN and infinity would be counted like any other.
+        finite = ops.isfinite(ops.sum(pixels, axis=(1, 2, 3)))
+        pixels = ops.where(ops.isfinite(pixels), pixels, 0.0)
         red, green, blue = ops.unstack(
             pixels, 3, axis=-1 if self.data_format == "channels_last" else 1
         )
@@ -165,7 +180,8 @@ class ResidualCooccurrence(keras.layers.Layer):
                 features += map(ops.add, self._counts(planes, order), self._counts(turned, order))
         features = [ops.sqrt(count / ops.sum(count, axis=-1, keepdims=True)) for count in features]
         features = [ops.reshape(root, (-1, root.shape[1] * root.shape[2])) for root in features]
-        return ops.cast(ops.concatenate(features, axis=-1), self.compute_dtype)
+        outputs = ops.where(finite[:, None], ops.concatenate(features, axis=-1), float("nan"))
+        return ops.cast(outputs, self.compute_dtype)
 
     def _counts(self, planes, order):
         """Histograms along and across the rows, and across the planes, of row differences."""

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_deepfake.layers._image_arguments import check_data_format
+from keras_deepfake._arguments import check_data_format
 
 # Rows: Y, Cb, Cr, by the luma weights .299, .587, .114 of Rec. ITU-R BT.601.
 YCBCR_FROM_RGB = np.array(

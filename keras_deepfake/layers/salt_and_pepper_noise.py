@@ -3,6 +3,9 @@
 import keras
 from keras import ops
 
+from keras_deepfake._arguments import check_data_format, check_number, check_seed
+from keras_deepfake.layers._image_arguments import check_value_range
+
 
 @keras.saving.register_keras_serializable(package="keras_deepfake")
 class SaltAndPepperNoise(keras.layers.Layer):
@@ -13,7 +16,7 @@ class SaltAndPepperNoise(keras.layers.Layer):
 
     Args:
         rate: Float in [0, 1], the expected share of corrupted pixels.
-        value_range: Pair of numbers, the values of black and of white.
+        value_range: Pair of increasing numbers, the values of black and of white.
         seed: Integer or `None`, the seed of the noise.
         data_format: `"channels_last"`, `"channels_first"`, or `None` for the Keras default.
         **kwargs: Base layer arguments such as `name` and `dtype`.
@@ -26,7 +29,7 @@ class SaltAndPepperNoise(keras.layers.Layer):
         That of the input.
 
     Raises:
-        ValueError: If `rate` is outside [0, 1].
+        ValueError: If `rate` is outside [0, 1], or `value_range` is not two increasing numbers.
 
     Example:
         ```python
@@ -40,13 +43,11 @@ class SaltAndPepperNoise(keras.layers.Layer):
 
     def __init__(self, rate, value_range=(0.0, 1.0), seed=None, data_format=None, **kwargs):
         super().__init__(**kwargs)
-        if not 0 <= rate <= 1:
-            raise ValueError(f"`rate` is a probability and must lie in [0, 1]; got rate={rate}.")
-        self.rate = rate
-        self.value_range = tuple(value_range)
-        self.seed = seed
-        self.data_format = keras.config.image_data_format() if data_format is None else data_format
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.rate = check_number("rate", rate, 0, 1)
+        self.value_range = check_value_range(value_range)
+        self.seed = check_seed(seed, optional=True)
+        self.data_format = check_data_format(data_format)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.input_spec = keras.layers.InputSpec(ndim=4)
         self.built = True
 

@@ -4,7 +4,7 @@ import math
 
 import keras
 
-from keras_deepfake.layers._random_image_layer import RandomImageLayer
+from keras_deepfake._arguments import check_flag
 from keras_deepfake.layers._rounding import round_to_levels
 from keras_deepfake.layers._separable_filters import (
     apply_filter,
@@ -12,6 +12,7 @@ from keras_deepfake.layers._separable_filters import (
     nearest_down_up_matrix,
     shift_scale_matrix,
 )
+from keras_deepfake.layers.random_image_layer import KerasAugmentation, RandomImageLayer
 
 # The kinds of mask, and the ranges of the superellipse each starts from: centre x, centre y,
 # half-width, half-height (in half sides of the image, y downwards) and exponent.
@@ -60,9 +61,10 @@ class SelfBlendedImages(RandomImageLayer):
     `tf.data.Dataset` of batches under every backend.
 
     Args:
-        degradation: A `RandomDegradation`, or another image augmentation layer of Keras, applied
-            to both images of a pair with the same random choices. `None` for none. To augment
-            every image by itself, put the layer after this one instead.
+        degradation: A `RandomDegradation`, or another image augmentation layer of Keras, of the
+            same `value_range`, `data_format` and `dtype`, applied to both images of a pair with
+            the same random choices. `None` for none. To augment every image by itself, put the
+            layer after this one instead.
         return_masks: Whether to return the masks as a third output. Defaults to `False`.
         value_range: The lowest and the highest value of the images, `(0, 1)` or `(0, 255)`.
             Defaults to `(0, 1)`.
@@ -123,15 +125,35 @@ class SelfBlendedImages(RandomImageLayer):
     ):
         super().__init__(value_range=value_range, seed=seed, data_format=data_format, **kwargs)
         if degradation is not None:
-            if not hasattr(degradation, "get_random_transformation"):
-                raise ValueError(
-                    "`degradation` must be None, a `RandomDegradation`, or another Keras image "
-                    f"augmentation layer. Received: degradation={degradation}"
-                )
+            self._check_degradation(degradation)
             # Shared, so that it changes to TensorFlow inside `tf.data` when this layer does.
             degradation.backend = self.backend
         self.degradation = degradation
-        self.return_masks = return_masks
+        self.return_masks = check_flag("return_masks", return_masks)
+
+    def _check_degradation(self, degradation):
+        if not isinstance(degradation, KerasAugmentation):
+            raise ValueError(
+                "`degradation` must be None, a `RandomDegradation`, or another Keras image "
+                f"augmentation layer; got {degradation!r}."
+            )
+        # Of Keras's own layers only some have a range.
+        if hasattr(degradation, "value_range"):
+            inner = tuple(map(float, degradation.value_range))
+            if inner != self.value_range:
+                self._refuse(degradation, "value_range", inner, self.value_range)
+        for name, inner, outer in (
+            ("data_format", degradation.data_format, self.data_format),
+            ("dtype", degradation.dtype_policy.name, self.dtype_policy.name),
+        ):
+            if inner != outer:
+                self._refuse(degradation, name, inner, outer)
+
+    def _refuse(self, degradation, name, inner, outer):
+        raise ValueError(
+            f"`degradation` must have the `{name}` of the images that it gets, {outer!r}; got one "
+            f"with {inner!r}. Write `{type(degradation).__name__}({name}={outer!r}, ...)`."
+        )
 
     def build(self, input_shape=None):
         if self.degradation is not None:
@@ -142,9 +164,9 @@ class SelfBlendedImages(RandomImageLayer):
         ops = self.backend.numpy
         if len(images.shape) != 4:
             raise ValueError(
-                "SelfBlendedImages needs batches of images, 4-D. "
-                f"Received: shape={tuple(images.shape)}. Call `dataset.batch(...)` before "
-                "`dataset.map(...)`, or add a batch axis."
+                "`SelfBlendedImages` needs batches of images, 4-D; got shape "
+                f"{tuple(images.shape)}. Call `dataset.batch(...)` before `dataset.map(...)`, or "
+                "add a batch axis."
             )
         planes = self._to_planes(images)
         is_fake = ops.zeros_like(planes[:, 0, 0, :1])
@@ -321,7 +343,7 @@ class SelfBlendedImages(RandomImageLayer):
 
     def _draw(self, shape, low, high):
         shape = shape if isinstance(shape, tuple) else (shape,)
-        return self._uniform(shape, low, high, self._get_seed_generator(self.backend.name))
+        return self.draw_uniform(shape, low, high, self._get_seed_generator(self.backend.name))
 
     def _draw_index(self, batch_size, count):
         seed = self._get_seed_generator(self.backend.name)

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_deepfake.layers._image_arguments import check_data_format, check_value_range
+from keras_deepfake._arguments import check_data_format, check_number
+from keras_deepfake.layers._image_arguments import check_value_range, known_channels
 
 # Whole numbers, divided after the convolution: residuals of 8-bit images are then exact.
 _KERNELS = np.array(
@@ -70,16 +71,14 @@ class SRMResidual(keras.layers.Layer):
 
     def __init__(self, value_range=(0, 1), clip=3.0, data_format=None, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        if clip is not None and not clip > 0:
-            raise ValueError(f"`clip` must be positive, or None for no clipping; got {clip!r}.")
         self.value_range = check_value_range(value_range)
-        self.clip = clip
+        self.clip = None if clip is None else check_number("clip", clip, above=0)
         self.data_format = check_data_format(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape):
         self._channel_axis = -1 if self.data_format == "channels_last" else 1
-        channels = input_shape[self._channel_axis]
+        channels = known_channels(self, input_shape, self._channel_axis)
         # A full convolution with zeros between the channels: grouped ones are slower, or need
         # a compiler, on some backends.
         kernel = np.zeros((5, 5, channels, channels, 3), "float32")

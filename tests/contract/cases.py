@@ -95,6 +95,7 @@ CASES = [
         "patches",
         rate=0.3,
         patch_size=4,
+        seed=2,
         data_format="channels_first",
         options=WITHOUT_WEIGHTS,
     ),
@@ -103,7 +104,7 @@ CASES = [
         kd.layers.RandomJPEGCompression,
         (3, 17, 12),
         "channels_first",
-        quality=50,
+        quality=(30, 90),
         chroma_subsampling="4:4:4",
         value_range=(-1, 1),
         seed=1,
@@ -111,7 +112,7 @@ CASES = [
         options=WITHOUT_WEIGHTS,
     ),
     Case(kd.layers.SelfBlendedImages, self_blended_images, (16, 24, 3), **WITHOUT_WEIGHTS),
-    layer_case(kd.layers.SaltAndPepperNoise, (8, 8, 3), rate=0.3, options=WITHOUT_WEIGHTS),
+    layer_case(kd.layers.SaltAndPepperNoise, (8, 8, 3), rate=0.3, seed=1, options=WITHOUT_WEIGHTS),
     layer_case(kd.layers.TemperatureScaling, (2,), temperature=1.7, options=WITHOUT_WEIGHTS),
     layer_case(
         kd.layers.TemperatureScaling,
@@ -139,6 +140,7 @@ CASES = [
     ),
     layer_case(kd.layers.ClassToken, (5, 4), options=WITHOUT_WEIGHTS),
     layer_case(kd.layers.MomentPooling, (6, 5, 4), options=WITHOUT_WEIGHTS),
+    layer_case(kd.layers.MomentPooling, (6, 4), "tokens", num_moments=2, options=WITHOUT_WEIGHTS),
     layer_case(kd.layers.BlockDCT, (9, 8, 3), block_size=4, options=WITHOUT_WEIGHTS),
     layer_case(kd.layers.ResidualCooccurrence, (12, 13, 3), options=WITHOUT_WEIGHTS),
     layer_case(

@@ -22,7 +22,7 @@ BACKENDS = [
     name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name) is not None
 ]
 # Base classes, which others build on.
-ABSTRACT = {kd.models.DetectionModel}
+ABSTRACT = {kd.layers.RandomImageLayer, kd.models.DetectionModel}
 POLICIES = ["float32", "mixed_bfloat16", "mixed_float16"]
 
 
@@ -80,6 +80,13 @@ def test_config_round_trip(case):
     copy = keras.saving.deserialize_keras_object(json.loads(serialized))
     assert type(copy) is case.component
     assert json.dumps(keras.saving.serialize_keras_object(copy)) == serialized
+
+
+@each_case
+def test_configuration_holds_every_argument(case):
+    component = case.make()
+    arguments = set(inspect.signature(case.component.__init__).parameters) - {"self", "kwargs"}
+    assert arguments <= set(component.get_config())
 
 
 @each_case

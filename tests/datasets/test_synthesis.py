@@ -127,8 +127,8 @@ def test_some_artifacts_only():
     [
         ({"num_images": 0}, "`num_images` must be an integer from 1 to 1000000; got 0"),
         ({"num_images": 2.5}, "`num_images` must be an integer from 1 to 1000000; got 2.5"),
-        ({"seed": -1}, "`seed` must be an integer of at least 0; got -1"),
-        ({"seed": None}, "`seed` must be an integer of at least 0; got None"),
+        ({"seed": -1}, "`seed` must be an integer from 0 to 2147483647; got -1"),
+        ({"seed": None}, "`seed` must be an integer from 0 to 2147483647; got None"),
         ({"num_images": 10**9}, "`num_images` must be an integer from 1 to 1000000; got 10"),
         ({"image_size": (64, 31)}, r"both from 32 to 4096; got \(64, 31\)"),
         ({"image_size": (10**6, 64)}, r"both from 32 to 4096; got \(10"),

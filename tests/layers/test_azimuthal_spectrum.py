@@ -72,12 +72,6 @@ def test_black_image_is_finite():
     np.testing.assert_allclose(curves, 1, atol=1e-6)
 
 
-@pytest.mark.parametrize("arguments", [{"num_bins": 1}, {"window": "hamming"}])
-def test_bad_arguments(arguments):
-    with pytest.raises(ValueError, match=f"`{next(iter(arguments))}`"):
-        kd.layers.AzimuthalSpectrum(**arguments)
-
-
 @pytest.mark.parametrize("shape", [(None, None, 3), (8, 8, 2), (1, 8, 3)])
 def test_bad_input_shape(shape):
     with pytest.raises(ValueError, match="known sides of at least 2"):

@@ -92,7 +92,32 @@ def test_adapt_to_nothing():
         kd.layers.BlockDCT().adapt([])
 
 
-@pytest.mark.parametrize("arguments", [{"block_size": 1}, {"epsilon": 0.0}])
-def test_bad_arguments(arguments):
-    with pytest.raises(ValueError, match=f"`{next(iter(arguments))}`"):
-        kd.layers.BlockDCT(**arguments)
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (np.full((2, 8, 8, 3), np.nan, "float32"), "finite pixels"),
+        (np.full((2, 8, 8, 3), -np.inf, "float32"), "finite pixels"),
+        (np.full((2, 8, 8, 3), 200, "uint8"), r"`value_range`, \(0.0, 1.0\); got .* to 200"),
+        (np.zeros((8, 8, 3), "float32"), "4-D"),
+        (np.zeros((2, 8, 8, 1), "float32"), "3 channels"),
+        ("photographs", "`data` must be an array"),
+        (5, "`data` must be an array"),
+        (None, "`data` must be an array"),
+    ],
+)
+def test_adapt_refuses_wrong_images_and_stays_as_it_was(images, data, message):
+    layer = kd.layers.BlockDCT()
+    layer.adapt(images / 255)
+    expected = layer.get_weights()
+    # Behind a good batch, which must not count either.
+    later = [images / 255, data] if isinstance(data, np.ndarray) else data
+    with pytest.raises(ValueError, match=message):
+        layer.adapt(later)
+    for old, new in zip(expected, layer.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
+def test_adapt_takes_chroma(images):
+    layer = kd.layers.BlockDCT()
+    layer.adapt(kd.layers.RGBToYCbCr()(images / 255))
+    assert np.isfinite(layer.get_weights()[0]).all()

@@ -94,9 +94,3 @@ def test_regularizer_acts_on_free_weights(kernel):
     np.testing.assert_allclose(
         ops.convert_to_numpy(layer.losses[0]), 0.1 * np.sum(kernel**2), rtol=1e-5
     )
-
-
-@pytest.mark.parametrize("kernel_size", [4, (3, 2), 1])
-def test_bad_kernel_size(kernel_size):
-    with pytest.raises(ValueError, match="`kernel_size`"):
-        kd.layers.ConstrainedConv2D(3, kernel_size)

@@ -53,8 +53,3 @@ def test_channel_axis_follows_the_data_format():
     block.build((None, 3, 8, 8))
     assert block.normalization_layer.gamma.shape == (4,)
     assert block.compute_output_shape((None, 3, 8, 8)) == (None, 4, 4, 4)
-
-
-def test_unknown_normalization():
-    with pytest.raises(ValueError, match="normalization='group'"):
-        ConvBlock(4, normalization="group")

@@ -29,7 +29,11 @@ def test_constant_channel():
     np.testing.assert_allclose(ops.convert_to_numpy(moments), [[0.5, 0, 0, 0]], atol=1e-5)
 
 
-@pytest.mark.parametrize("num_moments", [0, 5, 1.5])
-def test_bad_num_moments(num_moments):
-    with pytest.raises(ValueError, match="`num_moments`"):
-        kd.layers.MomentPooling(num_moments)
+def test_tokens_are_pooled_like_a_row_of_pixels():
+    maps = np.random.default_rng(0).normal(size=(2, 1, 9, 3)).astype("float32")
+    expected = kd.layers.MomentPooling()(maps)
+    for data_format in ("channels_last", "channels_first"):
+        pooling = kd.layers.MomentPooling(data_format=data_format)
+        outputs = pooling(maps[:, 0])
+        np.testing.assert_array_equal(ops.convert_to_numpy(outputs), ops.convert_to_numpy(expected))
+        assert pooling.compute_output_shape((None, None, 3)) == (None, 12)

@@ -128,19 +128,10 @@ def test_maps_a_dataset_and_joins_in_labels():
     np.testing.assert_array_equal(pair["labels"].numpy(), np.arange(24))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"quality": (90, 30)}, "quality=\\(90, 30\\)"),
-        ({"quality": 0}, "1 to 100"),
-        ({"quality": (50.5, 60)}, "quality"),
-        ({"chroma_subsampling": "4:1:1"}, "4:2:0"),
-        ({"value_range": (255, 0)}, "value_range"),
-    ],
-)
-def test_wrong_arguments(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        kd.layers.RandomJPEGCompression(**arguments)
+def test_quality_is_one_integer_of_any_kind_or_two():
+    assert kd.layers.RandomJPEGCompression(np.int64(50)).quality == (50, 50)
+    assert kd.layers.RandomDegradation(jpeg=50).jpeg == (50, 50)
+    assert kd.layers.RandomDegradation(jpeg=np.array([30, 90])).jpeg == (30, 90)
 
 
 def test_refuses_grey_images():

@@ -144,14 +144,6 @@ def test_flat_image_counts_in_one_bin():
     assert outputs.sum() == 2 * 2 * 2 * 3
 
 
-@pytest.mark.parametrize(
-    "arguments", [{"orders": ()}, {"orders": (0,)}, {"steps": (1.5,)}, {"truncation": 0}]
-)
-def test_bad_arguments(arguments):
-    with pytest.raises(ValueError, match=f"`{next(iter(arguments))}`"):
-        kd.layers.ResidualCooccurrence(**arguments)
-
-
 @pytest.mark.parametrize("shape", [(1, 16, 16, 1), (1, 9, 16, 3)])
 def test_bad_images(shape):
     with pytest.raises(ValueError, match=r"3 channels and.* sides of at least 10"):

@@ -1,3 +1,5 @@
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -179,5 +181,48 @@ def test_config_keeps_the_degradation():
 def test_refuses_single_images_and_wrong_degradations():
     with pytest.raises(ValueError, match="batch"):
         kd.layers.SelfBlendedImages()(photographs()[0])
-    with pytest.raises(ValueError, match="degradation="):
+    with pytest.raises(ValueError, match="`degradation` must be None"):
         kd.layers.SelfBlendedImages(degradation=keras.layers.ReLU())
+
+
+@pytest.mark.parametrize(
+    ("degradation", "arguments", "remedy"),
+    [
+        (
+            kd.layers.RandomDegradation,
+            {"value_range": (0, 255)},
+            "RandomDegradation(value_range=(0.0, 255.0), ...)",
+        ),
+        (
+            lambda: keras.layers.RandomBrightness(0.2),
+            {},
+            "RandomBrightness(value_range=(0.0, 1.0), ...)",
+        ),
+        (
+            kd.layers.RandomJPEGCompression,
+            {"data_format": "channels_first"},
+            "RandomJPEGCompression(data_format='channels_first', ...)",
+        ),
+        (
+            lambda: keras.layers.RandomFlip(data_format="channels_first"),
+            {},
+            "RandomFlip(data_format='channels_last', ...)",
+        ),
+        (
+            kd.layers.RandomDegradation,
+            {"dtype": "mixed_bfloat16"},
+            "RandomDegradation(dtype='mixed_bfloat16', ...)",
+        ),
+    ],
+)
+def test_degradation_of_other_images_is_refused(degradation, arguments, remedy):
+    with pytest.raises(ValueError, match="Write `" + re.escape(remedy)):
+        kd.layers.SelfBlendedImages(degradation(), **arguments)
+
+
+def test_degradation_in_the_range_of_the_images_keeps_them():
+    degradation = kd.layers.RandomDegradation(
+        blur=None, resize=None, jpeg=(90, 95), value_range=(0, 255), seed=0
+    )
+    images, _, _ = call(photographs(), seed=1, degradation=degradation)
+    assert images.std(axis=(1, 2, 3)).min() > 20
