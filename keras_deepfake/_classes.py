@@ -81,6 +81,15 @@ def find_fake(class_names, fake_class=None):
     return fakes[0]
 
 
+def recognise(name):
+    """Return `"fake"` or `"real"` where the name of a class says so, else `None`."""
+    words = _words(name)
+    is_fake, is_real = bool(words & _FAKE_WORDS), bool(words & _REAL_WORDS)
+    if is_fake == is_real:
+        return None
+    return "fake" if is_fake else "real"
+
+
 def _words(name):
     capitals = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
     return {word.lower() for word in [*capitals, *re.findall(r"[A-Za-z]+", name)]}

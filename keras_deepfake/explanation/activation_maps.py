@@ -5,7 +5,7 @@ import contextlib
 import keras
 import numpy as np
 
-from keras_deepfake.visualization.images import unit_values
+from keras_deepfake._pixels import unit_pixels
 
 
 def grad_cam(model, images, layer=None, class_index=0, elementwise=True, batch_size=32):
@@ -56,7 +56,7 @@ def grad_cam(model, images, layer=None, class_index=0, elementwise=True, batch_s
         [Selvaraju et al., 2017](https://arxiv.org/abs/1610.02391), equations 1 and 2, and
         [Draelos and Carin, 2020](https://arxiv.org/abs/2011.08891) for `elementwise=True`.
     """
-    images = unit_values(images)
+    images = unit_pixels(images)
     layers = list(_innermost_layers(model))
     layer = _find_layer(layers, layer)
     channels_first = _data_format([layer, *reversed(layers)]) == "channels_first"

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_deepfake.visualization.images import unit_values
+from keras_deepfake._pixels import unit_pixels
 
 
 def reconstruction_error_map(autoencoder, images, batch_size=32):
@@ -34,7 +34,7 @@ def reconstruction_error_map(autoencoder, images, batch_size=32):
     figure = kd.visualization.plot_overlays(images, maps, label="Squared error")
     ```
     """
-    images = unit_values(images)
+    images = unit_pixels(images)
     reconstructions = np.concatenate(
         [
             autoencoder.predict_on_batch(images[start : start + batch_size])

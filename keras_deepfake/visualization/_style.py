@@ -3,7 +3,11 @@
 import math
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from keras_deepfake._classes import recognise
+from keras_deepfake._text import printable
 
 # Okabe and Ito's palette, told apart with every common kind of colour blindness.
 # https://jfly.uni-koeln.de/color/
@@ -16,13 +20,21 @@ TITLE_SIZE, LABEL_SIZE, TICK_SIZE = 11, 10, 9
 DPI = 120
 
 
-def class_color(class_names, index):
-    """Vermillion for the class named "fake", blue for "real", another colour for any other."""
+# Names may hold a dollar sign, between two of which Matplotlib sees a formula.
+PLAIN = {"parse_math": False}
+
+
+def class_colors(class_names):
+    """Vermillion for the fake class, blue for the real one, other colours for all others."""
+    kinds = [recognise(name) for name in class_names]
     fixed = {"fake": FAKE, "real": REAL}
-    return fixed.get(class_names[index], OTHER_CLASSES[index % len(OTHER_CLASSES)])
+    return [
+        fixed[kind] if kind and kinds.count(kind) == 1 else OTHER_CLASSES[i % len(OTHER_CLASSES)]
+        for i, kind in enumerate(kinds)
+    ]
 
 
-def figure_axes(axes, count, panel_size, columns=None):
+def figure_axes(axes, count, panel_size, columns=None, name="axes"):
     """List of `count` axes: the first of those given, or those of a new figure.
 
     Args:
@@ -31,12 +43,15 @@ def figure_axes(axes, count, panel_size, columns=None):
         panel_size: Width and height of a panel of a new figure, in inches.
         columns: Panels in a row of a new figure; by default rows of equal length, in a block
             that is wider than high.
+        name: Name of the argument in messages.
     """
     if axes is not None:
-        axes = np.ravel(np.asarray(axes, dtype=object)).tolist()
+        given, axes = axes, np.ravel(np.asarray(axes, dtype=object)).tolist()
+        if not all(isinstance(ax, Axes) for ax in axes):
+            raise ValueError(f"`{name}` must be Matplotlib axes; got {given!r:.200}.")
         if len(axes) < count:
             raise ValueError(
-                f"`axes` must hold at least {count} axes, one for each panel; got {len(axes)}."
+                f"`{name}` must hold at least {count} axes, one for each panel; got {len(axes)}."
             )
         return axes[:count]
     if columns is None:
@@ -50,10 +65,10 @@ def figure_axes(axes, count, panel_size, columns=None):
 
 def dress(ax, xlabel, ylabel, title=None):
     """Give a chart its labels, a light grid, and no frame but the two axes."""
-    ax.set_xlabel(xlabel, fontsize=LABEL_SIZE, color=INK)
-    ax.set_ylabel(ylabel, fontsize=LABEL_SIZE, color=INK)
+    ax.set_xlabel(printable(xlabel), fontsize=LABEL_SIZE, color=INK, **PLAIN)
+    ax.set_ylabel(printable(ylabel), fontsize=LABEL_SIZE, color=INK, **PLAIN)
     if title:
-        ax.set_title(title, fontsize=TITLE_SIZE, color=INK, loc="left")
+        ax.set_title(printable(title), fontsize=TITLE_SIZE, color=INK, loc="left", **PLAIN)
     ax.tick_params(labelsize=TICK_SIZE, colors=INK, length=0)
     ax.grid(True, color=GRID, linewidth=0.8)
     ax.set_axisbelow(True)

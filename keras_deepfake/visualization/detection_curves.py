@@ -3,6 +3,10 @@
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
+from keras_deepfake._arguments import check_number
+from keras_deepfake._classes import check_class_names
+from keras_deepfake._pixels import to_numpy
+from keras_deepfake._text import printable
 from keras_deepfake.evaluation.curves import (
     check_truth_and_scores,
     precision_recall_curve,
@@ -14,6 +18,7 @@ from keras_deepfake.visualization._style import (
     GUIDE,
     INK,
     LABEL_SIZE,
+    PLAIN,
     REAL,
     TICK_SIZE,
     dress,
@@ -60,7 +65,7 @@ def plot_roc(is_fake, scores, ax=None):
     """
     false_positive_rates, true_positive_rates, _ = roc_curve(is_fake, scores)
     area = np.trapezoid(true_positive_rates, false_positive_rates)
-    (ax,) = figure_axes(ax, 1, SQUARE)
+    (ax,) = figure_axes(ax, 1, SQUARE, name="ax")
     ax.plot([0, 1], [0, 1], ":", color=GUIDE, linewidth=1.2, label="Chance")
     ax.plot(false_positive_rates, true_positive_rates, color=INK, linewidth=1.8, label="Detector")
     for limit, marker in ((0.01, "s"), (0.05, "D")):
@@ -105,7 +110,7 @@ def plot_precision_recall(is_fake, scores, ax=None):
     precision, recall, _ = precision_recall_curve(is_fake, scores)
     average = -np.sum(np.diff(recall) * precision[:-1])
     prevalence = precision[0]  # where all are called fake
-    (ax,) = figure_axes(ax, 1, SQUARE)
+    (ax,) = figure_axes(ax, 1, SQUARE, name="ax")
     ax.axhline(
         prevalence,
         linestyle=":",
@@ -153,7 +158,7 @@ def plot_reliability(is_fake, scores, num_bins=15, ax=None):
     z = 1.959964  # 97.5 % quantile of the normal distribution
     centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    (ax,) = figure_axes(ax, 1, SQUARE)
+    (ax,) = figure_axes(ax, 1, SQUARE, name="ax")
     ax.plot([0, 1], [0, 1], ":", color=GUIDE, linewidth=1.2, label="Calibrated")
     # Rounding may put an end of the interval beyond a share of 0 or 1.
     reach = np.maximum([share - (centre - half), centre + half - share], 0)
@@ -182,7 +187,8 @@ def plot_score_histogram(is_fake, scores, threshold=None, ax=None):
     Args:
         is_fake: 1-D array of booleans, or of 1 for a fake image and 0 for a real one.
         scores: 1-D array of the same length, the probability of being fake, in [0, 1].
-        threshold: Float, the score from which an image is called fake. By default not drawn.
+        threshold: Float in [0, 1], the score from which an image is called fake. By default not
+            drawn.
         ax: Matplotlib axes to draw on. By default those of a new figure.
 
     Returns:
@@ -199,7 +205,9 @@ def plot_score_histogram(is_fake, scores, threshold=None, ax=None):
     ```
     """
     is_fake, scores = check_truth_and_scores(is_fake, scores)
-    (ax,) = figure_axes(ax, 1, (5.6, 3.4))
+    if threshold is not None:
+        threshold = check_number("threshold", threshold, 0, 1)
+    (ax,) = figure_axes(ax, 1, (5.6, 3.4), name="ax")
     # The outlines and hatching tell the classes apart without colour too.
     classes = (
         ("Real", scores[~is_fake], {"color": REAL, "linestyle": "-"}),
@@ -232,29 +240,32 @@ def plot_confusion_matrix(matrix, class_names=("fake", "real"), ax=None):
 
     Args:
         matrix: Integers of shape `(classes, classes)`; rows are true classes, columns verdicts.
-        class_names: Names of rows and columns.
+        class_names: Different names of rows and columns, two or more.
         ax: Matplotlib axes to draw on. By default those of a new figure.
 
     Returns:
         The Matplotlib figure.
 
     Raises:
-        ValueError: if `matrix` is not square with one row a class, or holds negative numbers.
+        ValueError: if `matrix` is not square with one row a class, or holds anything but finite
+            numbers of at least 0.
 
     Example:
     ```python
     figure = kd.visualization.plot_confusion_matrix([[45, 5], [10, 40]])
     ```
     """
-    matrix = np.asarray(matrix)
+    class_names = check_class_names(class_names)
+    matrix = to_numpy(matrix, "matrix")
     size = len(class_names)
-    if matrix.shape != (size, size) or matrix.dtype.kind not in "iuf" or not (matrix >= 0).all():
+    is_counts = matrix.dtype.kind in "iuf" and np.isfinite(matrix).all() and (matrix >= 0).all()
+    if matrix.shape != (size, size) or not is_counts:
         raise ValueError(
             f"`matrix` must hold counts in shape {(size, size)}, a row and a column for each of "
-            f"{tuple(class_names)}; got {matrix.tolist()}."
+            f"{class_names}; got {matrix.tolist()}."
         )
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    (ax,) = figure_axes(ax, 1, (1.6 + size, 1.2 + size))
+    (ax,) = figure_axes(ax, 1, (1.6 + size, 1.2 + size), name="ax")
     # Half of the scale: dark text stays legible on every shade.
     ax.imshow(shares, cmap="Greys", vmin=0, vmax=2)
     for (row, column), share in np.ndenumerate(shares):
@@ -270,6 +281,7 @@ def plot_confusion_matrix(matrix, class_names=("fake", "real"), ax=None):
     dress(ax, "Verdict", "True class", "Confusion matrix")
     ax.grid(False)
     ax.spines[:].set_visible(False)
-    ax.set_xticks(range(size), class_names)
-    ax.set_yticks(range(size), class_names)
+    names = [printable(name) for name in class_names]
+    ax.set_xticks(range(size), names, **PLAIN)
+    ax.set_yticks(range(size), names, **PLAIN)
     return ax.get_figure(root=True)

@@ -1,14 +1,21 @@
 """Sheets of images: plain, in pairs, reconstructed, and with a detector's verdicts."""
 
-import keras
 import numpy as np
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from keras_deepfake._arguments import check_entries, check_integer, check_number
+from keras_deepfake._classes import check_class_names, find_fake
+from keras_deepfake._pixels import TOLERANCE, to_numpy, unit_pixels
+from keras_deepfake._text import printable
 from keras_deepfake.visualization._style import (
+    FAKE,
     INK,
     LABEL_SIZE,
+    PLAIN,
+    REAL,
     TICK_SIZE,
-    class_color,
+    class_colors,
     figure_axes,
 )
 
@@ -16,44 +23,37 @@ from keras_deepfake.visualization._style import (
 WIDTH, HEIGHT, TEXT = 1.6, 1.6, 0.2
 
 
-def unit_values(images, name="images", clip=True):
-    """Return uint8 or float images as float32 in [0, 1], or say what is wrong.
-
-    `clip=False` accepts any finite float and keeps it: a ReLU's output has no upper end.
-    """
-    images = keras.ops.convert_to_numpy(images)
-    if images.dtype == "uint8":
-        return images / np.float32(255)
-    if not keras.backend.is_float_dtype(str(images.dtype)):
-        raise ValueError(
-            f"`{name}` must be uint8, or float in [0, 1]; got dtype {images.dtype}. Convert "
-            'values from 0 to 255 with `images.astype("uint8")`.'
-        )
-    images = images.astype("float32")
-    low, high = images.min(), images.max()
-    if not np.isfinite(low + high):
-        raise ValueError(f"`{name}` must be finite; got NaN or infinite values.")
-    # Resizing and float16 leave [0, 1] by rounding errors.
-    if clip and (low < -1e-3 or high > 1 + 1e-3):
-        raise ValueError(
-            f"`{name}` of a float dtype must lie in [0, 1]; got values from {low:g} to "
-            f"{high:g}. Divide values from 0 to 255 by 255, or pass them as uint8."
-        )
-    return np.clip(images, 0, 1) if clip else images
-
-
 def as_images(images, name="images", clip=True):
-    """Return a list of `(height, width, channels)` floats for drawing, or say what is wrong."""
+    """Return a list of `(height, width, channels)` floats for drawing, or say what is wrong.
+
+    `clip=False` takes any finite floats and keeps them: a ReLU's output has no upper end.
+    """
+    if not isinstance(images, (list, tuple)):
+        images = np.atleast_1d(to_numpy(images, name))
     if len(images) == 0:
         raise ValueError(f"`{name}` is empty: there is nothing to draw.")
-    return [_channels_last(unit_values(image, name, clip), name) for image in images]
+    read = unit_pixels if clip else _finite_pixels
+    return [_channels_last(read(image, name), name) for image in images]
+
+
+def _finite_pixels(images, name):
+    images = to_numpy(images, name)
+    if images.dtype == "uint8":
+        return images / np.float32(255)
+    if images.dtype.kind in "biuc":
+        raise ValueError(f"`{name}` must be uint8, or floating point; got dtype {images.dtype}.")
+    images = images.astype("float32")
+    if not np.isfinite(images).all():
+        raise ValueError(f"`{name}` must hold finite pixel values; got NaN or infinity.")
+    return images
 
 
 def _channels_last(image, name):
-    if image.ndim == 3 and image.shape[-1] in (1, 3):
-        return image
-    if image.ndim == 3 and image.shape[0] in (1, 3):
-        return np.moveaxis(image, 0, -1)
+    if image.ndim == 3 and image.size > 0:
+        if image.shape[-1] in (1, 3):
+            return image
+        if image.shape[0] in (1, 3):
+            return np.moveaxis(image, 0, -1)
     raise ValueError(
         f"`{name}` must be a batch of shape (images, height, width, channels) with 1 or 3 "
         f"channels, or a list of such images; one image has shape {image.shape}."
@@ -80,7 +80,7 @@ def show(ax, image, title=None, **kwargs):
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
     if title is not None:
-        ax.set_title(title, fontsize=TICK_SIZE, color=INK, pad=4)
+        ax.set_title(printable(title), fontsize=TICK_SIZE, color=INK, pad=4, **PLAIN)
     return drawn
 
 
@@ -92,7 +92,7 @@ def label_row(ax, text):
 def color_bar(drawn, axes, label, **kwargs):
     """Colour scale of the drawn maps, beside all of `axes`."""
     bar = axes[-1].get_figure().colorbar(drawn, ax=axes, shrink=0.9, aspect=14, pad=0.02, **kwargs)
-    bar.set_label(label, fontsize=LABEL_SIZE, color=INK)
+    bar.set_label(printable(label), fontsize=LABEL_SIZE, color=INK, **PLAIN)
     bar.ax.tick_params(labelsize=TICK_SIZE, colors=INK, length=0)
     bar.outline.set_visible(False)
     return bar
@@ -105,7 +105,7 @@ def plot_images(images, titles=None, columns=None, axes=None):
         images: Array or tensor of shape `(images, height, width, channels)`, or a list of
             images of different sizes. 1 or 3 channels, uint8 or float in [0, 1].
         titles: One text for each image, such as its class. By default none.
-        columns: Images in a row of a new figure. By default as fits their number.
+        columns: Integer, images in a row of a new figure. By default as fits their number.
         axes: Matplotlib axes to draw on, one for each image. By default those of a new figure.
 
     Returns:
@@ -123,7 +123,9 @@ def plot_images(images, titles=None, columns=None, axes=None):
     """
     images = as_images(images)
     titles = [None] * len(images) if titles is None else titles
-    check_length("titles", titles, images)
+    titles = check_entries("titles", titles, len(images))
+    if columns is not None:
+        columns = min(check_integer("columns", columns, 1), len(images))
     axes = figure_axes(axes, len(images), (WIDTH, HEIGHT + TEXT), columns)
     for ax, image, title in zip(axes, images, titles, strict=True):
         show(ax, image, title)
@@ -224,12 +226,21 @@ def plot_reconstructions(images, reconstructions, axes=None):
     return axes[0].get_figure(root=True)
 
 
-def plot_predictions(images, probabilities, class_names=("fake", "real"), labels=None, axes=None):
+def plot_predictions(
+    images,
+    probabilities,
+    class_names=("fake", "real"),
+    labels=None,
+    threshold=None,
+    fake_class=None,
+    axes=None,
+):
     """Draw images with a detector's probabilities, and mark the wrong verdicts.
 
     Under each image a bar is divided in proportion to the probabilities of the classes, and the
-    verdict, which is the most probable class, stands with its probability. A wrong verdict has
-    a cross, the true class, and a dashed frame.
+    verdict stands with its probability. Of two classes the verdict is the fake one where its
+    probability is at least the threshold, which has a mark at the bar; of more it is the most
+    probable one. A wrong verdict has a cross, the true class, and a dashed frame.
 
     Args:
         images: Array or tensor of shape `(images, height, width, channels)`, or a list of
@@ -238,6 +249,8 @@ def plot_predictions(images, probabilities, class_names=("fake", "real"), labels
         class_names: Names of the columns of `probabilities`.
         labels: True classes: one-hot of shape `(images, classes)`, as the data sets give them,
             or one integer an image, its place in `class_names`. By default unknown.
+        threshold: Float in [0, 1], that of the detector. By default 0.5; only for two classes.
+        fake_class: Name of the fake one of two classes, where it cannot be recognised.
         axes: Matplotlib axes to draw on, one for each image. By default those of a new figure.
 
     Returns:
@@ -245,32 +258,37 @@ def plot_predictions(images, probabilities, class_names=("fake", "real"), labels
 
     Raises:
         ValueError: for images of another shape, dtype or value range; for probabilities or
-            labels that do not fit the images and class names; for too few `axes`.
+            labels that do not fit the images and class names; for a threshold where there are
+            more than two classes, or the fake one is not recognised; for too few `axes`.
 
     Example:
     ```python
     images = np.random.default_rng(0).uniform(size=(2, 32, 32, 3))
     figure = kd.visualization.plot_predictions(
-        images, probabilities=[[0.9, 0.1], [0.6, 0.4]], labels=[[1, 0], [0, 1]]
+        images, probabilities=[[0.9, 0.1], [0.4, 0.6]], labels=[[1, 0], [0, 1]], threshold=0.31
     )
     ```
     """
     images = as_images(images)
-    probabilities = keras.ops.convert_to_numpy(probabilities).astype("float64")
+    class_names = check_class_names(class_names)
     shape = (len(images), len(class_names))
-    if probabilities.shape != shape:
+    probabilities = _check_probabilities(probabilities, shape, class_names)
+    mark = None
+    if len(class_names) == 2:
+        fake = find_fake(class_names, fake_class)
+        level = 0.5 if threshold is None else check_number("threshold", threshold, 0, 1)
+        verdicts = np.where(probabilities[:, fake] >= level, fake, 1 - fake)
+        colors = [FAKE if column == fake else REAL for column in range(2)]
+        if threshold is not None:
+            mark = level if fake == 0 else 1 - level
+    elif threshold is not None or fake_class is not None:
         raise ValueError(
-            f"`probabilities` must have shape {shape}, a row for each image and a column for "
-            f"each of {tuple(class_names)}; got {probabilities.shape}."
+            f"`threshold` and `fake_class` are for two classes; got {class_names}. Leave them out."
         )
-    # Not NaN either.
-    if not np.all((probabilities >= 0) & (probabilities <= 1 + 1e-3)):
-        raise ValueError(
-            f"`probabilities` must lie in [0, 1]; got values from {probabilities.min():g} to "
-            f"{probabilities.max():g}. Turn logits into probabilities by a softmax first."
-        )
-    verdicts = probabilities.argmax(axis=1)
+    else:
+        verdicts, colors = probabilities.argmax(axis=1), class_colors(class_names)
     truths = verdicts if labels is None else _class_indices(labels, shape)
+    names = [printable(name) for name in class_names]
 
     axes = figure_axes(axes, len(images), (WIDTH, HEIGHT + 2 * TEXT))
     for ax, image, row, verdict, truth in zip(
@@ -278,29 +296,60 @@ def plot_predictions(images, probabilities, class_names=("fake", "real"), labels
     ):
         show(ax, image)
         left = 0.0
-        for index, share in enumerate(row / row.sum()):
-            bar = Rectangle((left, -0.09), share, 0.06, color=class_color(class_names, index))
+        for share, color in zip(row / row.sum(), colors, strict=True):
+            bar = Rectangle((left, -0.09), share, 0.06, color=color)
             bar.set(transform=ax.transAxes, clip_on=False, linewidth=0)
             ax.add_patch(bar)
             left += share
-        text = f"{class_names[verdict]} {row[verdict]:.2f}"
+        if mark is not None:
+            line = Line2D([mark, mark], [-0.09, -0.01], color=INK, solid_capstyle="butt")
+            line.set(transform=ax.transAxes, clip_on=False)
+            ax.add_artist(line)
+        text = f"{names[verdict]} {row[verdict]:.2f}"
         if verdict != truth:
-            text = f"\N{BALLOT X} {text}\n(is {class_names[truth]})"
+            text = f"\N{BALLOT X} {text}\n(is {names[truth]})"
             ax.spines[:].set(visible=True, linestyle=(0, (3, 2)), linewidth=2, color=INK)
         # The verdict stands at its end of the bar, in its colour: no key is needed.
         side = {0: "left", len(class_names) - 1: "right"}.get(verdict, "center")
-        ax.set_xlabel(text, loc=side, fontsize=LABEL_SIZE, fontweight="bold", labelpad=12)
-        ax.xaxis.label.set(color=class_color(class_names, verdict), multialignment=side)
+        look = {"fontsize": LABEL_SIZE, "fontweight": "bold", "labelpad": 12, **PLAIN}
+        ax.set_xlabel(text, loc=side, **look)
+        ax.xaxis.label.set(color=colors[verdict], multialignment=side)
     return axes[0].get_figure(root=True)
 
 
+def _check_probabilities(probabilities, shape, class_names):
+    # In the detector's own precision, in which it compares them with its threshold.
+    probabilities = to_numpy(probabilities, "probabilities")
+    if probabilities.shape != shape:
+        raise ValueError(
+            f"`probabilities` must have shape {shape}, a row for each image and a column for "
+            f"each of {class_names}; got {probabilities.shape}."
+        )
+    if probabilities.dtype.name not in ("float32", "float64"):
+        probabilities = probabilities.astype("float32")
+    # Not NaN either.
+    if not np.all((probabilities >= 0) & (probabilities <= 1 + TOLERANCE)):
+        raise ValueError(
+            f"`probabilities` must lie in [0, 1]; got values from {probabilities.min():g} to "
+            f"{probabilities.max():g}. Turn logits into probabilities by a softmax first."
+        )
+    if not np.allclose(probabilities.sum(axis=1), 1, atol=0.02):
+        raise ValueError(
+            "`probabilities` of an image must sum to 1, as a softmax gives them; got sums from "
+            f"{probabilities.sum(axis=1).min():g} to {probabilities.sum(axis=1).max():g}."
+        )
+    return probabilities
+
+
 def _class_indices(labels, shape):
-    labels = keras.ops.convert_to_numpy(labels)
+    labels = to_numpy(labels, "labels")
     if labels.shape == shape and np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all():
         return labels.argmax(axis=1)
-    if labels.shape == shape[:1] and np.isin(labels, range(shape[1])).all():
+    # Booleans would be read as places in `class_names`, which may be the other way round.
+    is_number = labels.shape == shape[:1] and labels.dtype != bool
+    if is_number and np.isin(labels, range(shape[1])).all():
         return labels.astype(int)
     raise ValueError(
         f"`labels` must be one-hot of shape {shape}, or {shape[0]} integers from 0 to "
-        f"{shape[1] - 1}; got an array of shape {labels.shape}."
+        f"{shape[1] - 1}; got {labels.dtype} of shape {labels.shape}."
     )

@@ -1,8 +1,9 @@
 """Maps of importance or error over the images that they belong to."""
 
-import keras
 import numpy as np
 
+from keras_deepfake._arguments import check_entries
+from keras_deepfake._pixels import to_numpy
 from keras_deepfake.visualization._style import figure_axes
 from keras_deepfake.visualization.images import (
     HEIGHT,
@@ -42,10 +43,11 @@ def plot_overlays(images, maps, titles=None, label="Importance", axes=None):
     ```
     """
     images = as_images(images)
-    maps = [keras.ops.convert_to_numpy(values).astype("float32") for values in maps]
+    maps = maps if isinstance(maps, (list, tuple)) else np.atleast_1d(to_numpy(maps, "maps"))
     check_length("maps", maps, images)
+    maps = [to_numpy(values, "maps").astype("float32") for values in maps]
     titles = [None] * len(images) if titles is None else titles
-    check_length("titles", titles, images)
+    titles = check_entries("titles", titles, len(images))
     for image, values in zip(images, maps, strict=True):
         if values.shape != image.shape[:2]:
             raise ValueError(

@@ -20,6 +20,9 @@ def plot_robustness(report, ax=None):
     Returns:
         The Matplotlib figure.
 
+    Raises:
+        ValueError: for what is no `RobustnessReport`.
+
     Example:
     ```python
     model = keras.Sequential(
@@ -30,8 +33,10 @@ def plot_robustness(report, ax=None):
     figure = kd.visualization.plot_robustness(report)
     ```
     """
+    if not getattr(report, "rows", None) or not hasattr(report.rows[0], "corruption"):
+        raise ValueError(f"`report` must be a `RobustnessReport`; got {type(report).__name__}.")
     values = np.array([[getattr(row, name) for name in _COLUMNS] for row in report.rows])
-    (ax,) = figure_axes(ax, 1, (4.6, 0.27 * len(values) + 0.8))
+    (ax,) = figure_axes(ax, 1, (4.6, 0.27 * len(values) + 0.8), name="ax")
     ax.imshow(values, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         ax.text(

@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from keras_deepfake._pixels import to_numpy
 from keras_deepfake.visualization._style import (
     INK,
     LABEL_SIZE,
@@ -29,8 +30,8 @@ def plot_training_curves(history, metrics=None, axes=None):
         The Matplotlib figure.
 
     Raises:
-        ValueError: if `history` holds nothing, lacks one of `metrics`, or has lists of
-            different lengths, and for too few `axes`.
+        ValueError: if `history` is none, holds nothing, lacks one of `metrics`, or has lists of
+            different lengths or of something else than numbers, and for too few `axes`.
 
     Example:
     ```python
@@ -39,23 +40,30 @@ def plot_training_curves(history, metrics=None, axes=None):
     ```
     """
     values = getattr(history, "history", history)
-    known = list(dict.fromkeys(name.removeprefix("val_") for name in values))
-    metrics = known if metrics is None else list(metrics)
-    unknown = [name for name in metrics if name not in known]
-    if unknown or not metrics:
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise ValueError(
-            f"`metrics` must name what `history` holds, {known}, without the prefix 'val_'; "
-            f"got {metrics}."
+            "`history` must be what `fit` returns, or a dictionary of lists by the names of the "
+            f"metrics; got {history!r:.200}."
         )
-    lengths = {name: len(values[name]) for name in values}
-    if len(set(lengths.values())) > 1:
+    values = {name: to_numpy(column, f"history[{name!r}]") for name, column in values.items()}
+    known = list(dict.fromkeys(name.removeprefix("val_") for name in values))
+    metrics = known if metrics is None else metrics
+    is_list = isinstance(metrics, (list, tuple)) and len(metrics) > 0
+    if not is_list or any(name not in known for name in metrics):
         raise ValueError(
-            "`history` must hold one value an epoch in every list; got lengths "
-            f"{lengths}. Fill epochs without validation with NaN."
+            f"`metrics` must be a list of what `history` holds, {known}, without the prefix "
+            f"'val_'; got {metrics!r}."
+        )
+    num_epochs = max(map(np.size, values.values()))
+    if any(column.shape != (num_epochs,) for column in values.values()):
+        shapes = {name: column.shape for name, column in values.items()}
+        raise ValueError(
+            f"`history` must hold one value an epoch in every list; got shapes {shapes}. Fill "
+            "epochs without validation with NaN."
         )
     # A resumed training starts at a later epoch, which only the `History` knows.
     first = min(getattr(history, "epoch", None) or [0]) + 1
-    epochs = np.arange(first, first + max(lengths.values()))
+    epochs = np.arange(first, first + num_epochs)
 
     axes = figure_axes(axes, len(metrics), (3.6, 2.8))
     lines = (

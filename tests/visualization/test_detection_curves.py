@@ -11,7 +11,7 @@ from keras_deepfake.visualization import (
 )
 
 # Three of four fakes score above all reals, one fake below the highest real.
-LABELS = np.array([1, 1, 1, 0, 1, 0, 0, 0])
+IS_FAKE = np.array([1, 1, 1, 0, 1, 0, 0, 0])
 SCORES = np.array([0.9, 0.8, 0.7, 0.6, 0.55, 0.3, 0.2, 0.1])
 
 
@@ -29,11 +29,11 @@ def legend(ax):
     ],
 )
 def test_labelled_axes_given_or_new(plot, xlabel, ylabel):
-    (ax,) = plot(LABELS, SCORES).axes
+    (ax,) = plot(IS_FAKE, SCORES).axes
     assert (ax.get_xlabel(), ax.get_ylabel()) == (xlabel, ylabel)
     figure = Figure()
     left, right = figure.subplots(1, 2)
-    assert plot(LABELS, SCORES, ax=right) is figure
+    assert plot(IS_FAKE, SCORES, ax=right) is figure
     assert right.get_xlabel() == xlabel
     assert not left.has_data()
     with pytest.raises(ValueError, match="must hold both classes"):
@@ -41,7 +41,7 @@ def test_labelled_axes_given_or_new(plot, xlabel, ylabel):
 
 
 def test_roc_numbers():
-    (ax,) = plot_roc(LABELS, SCORES).axes
+    (ax,) = plot_roc(IS_FAKE, SCORES).axes
     assert ax.get_title(loc="left") == "ROC, AUC 0.938"
     assert legend(ax) == ["Chance", "Detector", "75% found at FPR ≤ 1%", "75% found at FPR ≤ 5%"]
     curve = ax.lines[1]
@@ -50,7 +50,7 @@ def test_roc_numbers():
 
 
 def test_precision_recall_numbers():
-    (ax,) = plot_precision_recall(LABELS, SCORES).axes
+    (ax,) = plot_precision_recall(IS_FAKE, SCORES).axes
     # (1 + 1 + 1 + 4/5) / 4
     assert ax.get_title(loc="left") == "Precision and recall, AP 0.950"
     assert legend(ax) == ["Chance (50% fake)", "Detector"]
@@ -92,7 +92,37 @@ def test_confusion_matrix_of_an_absent_class():
     assert ax.texts[2].get_text() == "0\n0%"
 
 
-@pytest.mark.parametrize("matrix", [[[1, 2]], [[1, -1], [0, 1]], [["a", "b"], ["c", "d"]]])
+@pytest.mark.parametrize(
+    "matrix", [[[1, 2]], [[1, -1], [0, 1]], [[np.nan, 1], [0, 1]], [[np.inf, 1], [0, 1]], 3]
+)
 def test_unfit_confusion_matrix_is_refused(matrix):
     with pytest.raises(ValueError, match="`matrix` must hold counts"):
         plot_confusion_matrix(matrix)
+
+
+@pytest.mark.parametrize(
+    ("plot", "arguments", "reason"),
+    [
+        (plot_roc, {"is_fake": None, "scores": SCORES}, "`is_fake` must be"),
+        (plot_precision_recall, {"is_fake": IS_FAKE, "scores": "abc"}, "`scores` must be"),
+        (plot_roc, {"ax": 3}, "`ax` must be Matplotlib axes"),
+        (plot_precision_recall, {"ax": "ax"}, "`ax` must be Matplotlib axes"),
+        (plot_reliability, {"num_bins": 10**9}, "`num_bins` must be an integer"),
+        (plot_reliability, {"num_bins": 2.5}, "`num_bins` must be an integer"),
+        (plot_score_histogram, {"threshold": np.nan}, "`threshold` must be"),
+        (plot_score_histogram, {"threshold": 31}, "`threshold` must be"),
+        (plot_confusion_matrix, {"matrix": [["a", "b"], ["c", "d"]]}, "`matrix` must be an array"),
+        (plot_confusion_matrix, {"matrix": None}, "`matrix` must be"),
+        (plot_confusion_matrix, {"matrix": [[1, 2], [3, 4]], "class_names": 3}, "`class_names`"),
+    ],
+)
+def test_wrong_arguments_are_refused_by_name(plot, arguments, reason):
+    if plot is not plot_confusion_matrix:
+        arguments = {"is_fake": IS_FAKE, "scores": SCORES, **arguments}
+    with pytest.raises(ValueError, match=reason):
+        plot(**arguments)
+
+
+def test_booleans_are_drawn_as_numbers_are():
+    (ax,) = plot_precision_recall(IS_FAKE.astype(bool).tolist(), SCORES.tolist()).axes
+    assert legend(ax) == ["Chance (50% fake)", "Detector"]

@@ -1,3 +1,5 @@
+import io
+
 import keras
 import matplotlib
 import numpy as np
@@ -5,12 +7,17 @@ import pytest
 from matplotlib import pyplot
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from keras_deepfake._text import printable
 from keras_deepfake.visualization import (
+    plot_confusion_matrix,
     plot_images,
     plot_input_target,
+    plot_overlays,
     plot_predictions,
     plot_reconstructions,
+    plot_training_curves,
 )
 
 RNG = np.random.default_rng(0)
@@ -55,13 +62,19 @@ def test_uint8_images_are_scaled():
 @pytest.mark.parametrize(
     ("images", "reason"),
     [
-        (IMAGES * 255, r"must lie in \[0, 1\]"),
-        (IMAGES - 0.5, r"must lie in \[0, 1\]"),
-        (IMAGES.astype("int32"), "got dtype int32"),
-        (np.full((1, 4, 4, 3), np.nan), "must be finite"),
+        (IMAGES * 255, r"`images` .* pixel values in \[0, 1\]"),
+        (IMAGES - 0.5, r"`images` .* pixel values in \[0, 1\]"),
+        (IMAGES.astype("int32"), "`images` .* got dtype int32"),
+        (np.full((1, 4, 4, 3), np.nan), "`images` must hold finite pixel values"),
         (IMAGES[0], "one image has shape"),
         (IMAGES[..., :2], "1 or 3 channels"),
         (IMAGES[:0], "is empty"),
+        (IMAGES[:, :0], r"one image has shape \(0, 6, 3\)"),
+        (0.5, r"one image has shape \(\)"),
+        (None, "`images` must be an array"),
+        ("face.png", "`images` must be an array of numbers"),
+        (["face.png"], "`images` must be an array of numbers"),
+        ({"a": 1}, "`images` must be an array"),
     ],
 )
 def test_unfit_images_are_refused(images, reason):
@@ -76,8 +89,28 @@ def test_given_axes():
     assert [len(ax.images) for ax in figure.axes] == [1, 1, 1, 1, 0, 0]
     with pytest.raises(ValueError, match="at least 4 axes"):
         plot_images(IMAGES, axes=axes[0])
-    with pytest.raises(ValueError, match="`titles` must have one entry"):
-        plot_images(IMAGES, titles=["one"])
+    for wrong in ("axes", 3, [figure] * 4):
+        with pytest.raises(ValueError, match="`axes` must be Matplotlib axes"):
+            plot_images(IMAGES, axes=wrong)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"titles": ["one"]}, "`titles` must have one entry"),
+        ({"titles": "abcd"}, "`titles` must be a list"),
+        ({"titles": 4}, "`titles` must be a list"),
+        ({"columns": 0}, "`columns` must be an integer"),
+        ({"columns": 2.5}, "`columns` must be an integer"),
+    ],
+)
+def test_unfit_titles_and_columns_are_refused(arguments, reason):
+    with pytest.raises(ValueError, match=reason):
+        plot_images(IMAGES, **arguments)
+
+
+def test_more_columns_than_images():
+    assert plot_images(IMAGES, columns=10**9).get_figwidth() < 20
 
 
 def test_input_above_target():
@@ -111,9 +144,19 @@ def test_perfect_reconstructions_are_drawn_too():
     assert plot_reconstructions(IMAGES, IMAGES).axes[8].get_title() == "MSE 0.0000"
 
 
-def test_reconstructions_of_another_shape_are_refused():
-    with pytest.raises(ValueError, match="must have the shapes of `images`"):
-        plot_reconstructions(IMAGES, IMAGES[:, :4])
+@pytest.mark.parametrize(
+    ("reconstructions", "reason"),
+    [
+        (IMAGES[:, :4], "must have the shapes of `images`"),
+        (IMAGES * np.nan, "`reconstructions` must hold finite"),
+        ((255 * IMAGES).astype("int64"), "`reconstructions` must be uint8, or floating point"),
+        (IMAGES[:2], "`reconstructions` must have one entry"),
+        (None, "`reconstructions` must be an array"),
+    ],
+)
+def test_unfit_reconstructions_are_refused(reconstructions, reason):
+    with pytest.raises(ValueError, match=reason):
+        plot_reconstructions(IMAGES, reconstructions)
 
 
 PROBABILITIES = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.4, 0.6]])
@@ -141,9 +184,71 @@ def test_colours_belong_to_the_names():
             to_hex(bar.get_facecolor())
             for bar in plot_predictions(IMAGES, PROBABILITIES, class_names=names).axes[0].patches
         ]
-        for names in (("fake", "real"), ("real", "fake"))
+        for names in (("fake", "real"), ("REAL", "FAKE"), ("0_real", "1_fake"), ("Fakes", "people"))
     ]
-    assert colors == [["#d55e00", "#0072b2"], ["#0072b2", "#d55e00"]]
+    fake_first, real_first = ["#d55e00", "#0072b2"], ["#0072b2", "#d55e00"]
+    assert colors == [fake_first, real_first, real_first, fake_first]
+
+
+def test_colours_of_many_classes_differ():
+    names = ("fake_swap", "fake_gan", "Real", "other")
+    probabilities = np.full((4, 4), 0.25)
+    bars = plot_predictions(IMAGES, probabilities, names).axes[0].patches
+    colors = [to_hex(bar.get_facecolor()) for bar in bars]
+    assert colors[2] == "#0072b2"
+    assert len(set(colors)) == 4
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("fake", [0, 1])
+def test_verdicts_are_those_of_the_detector(dtype, fake):
+    scores = np.array([0.4, 0.31, 0.3, 0.9], dtype)
+    probabilities = np.stack([scores, 1 - scores], axis=1)[:, [fake, 1 - fake]]
+    names = ("Fake", "Real")[:: 1 - 2 * fake]
+    labels = [fake, fake, fake, 1 - fake]
+    axes = plot_predictions(IMAGES, probabilities, names, labels, threshold=0.31).axes
+    assert [ax.get_xlabel() for ax in axes] == [
+        "Fake 0.40",
+        "Fake 0.31",
+        "✗ Real 0.70\n(is Fake)",
+        "✗ Fake 0.90\n(is Real)",
+    ]
+    # The mark of the threshold lies where the bar of the fake class must reach.
+    (line,) = axes[0].lines
+    assert line.get_xdata() == pytest.approx([abs(fake - 0.31)] * 2)
+    told = plot_predictions(
+        IMAGES, probabilities, ("a", "b"), threshold=0.31, fake_class="ab"[fake]
+    )
+    assert [ax.get_xlabel() for ax in told.axes] == ["ab"[fake] + " 0.40", "ab"[fake] + " 0.31"] + [
+        "ab"[1 - fake] + " 0.70",
+        "ab"[fake] + " 0.90",
+    ]
+
+
+def test_a_tie_is_fake_as_for_the_detector():
+    axes = plot_predictions(IMAGES[:1], [[0.5, 0.5]], ("real", "fake")).axes
+    assert axes[0].get_xlabel() == "fake 0.50"
+
+
+NAMES = ["$x^1$", "a\nb\x1b", "\udcff=<b>", "顔顔", "Лицо", "a$"]
+
+
+@pytest.mark.filterwarnings("ignore:Glyph:UserWarning")
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_is_drawn(name):
+    shown = printable(name)
+    figures = (
+        plot_images(IMAGES, titles=[name] * 4),
+        plot_predictions(IMAGES, PROBABILITIES, (name, "real"), labels=[0] * 4),
+        plot_overlays(IMAGES, np.ones((4, 8, 6)), titles=[name] * 4, label=name),
+        plot_confusion_matrix([[1, 2], [3, 4]], (name, "real")),
+        plot_training_curves({name: [0.5]}),
+    )
+    for figure in figures:
+        figure.savefig(io.BytesIO(), format="png")
+        texts = [text for text in figure.findobj(Text) if shown[1:] in text.get_text()]
+        assert texts
+        assert not any(text.get_parse_math() for text in texts)
 
 
 def test_predictions_without_labels_are_not_judged():
@@ -156,13 +261,31 @@ def test_predictions_without_labels_are_not_judged():
     [
         ({"probabilities": PROBABILITIES[:2]}, r"`probabilities` must have shape \(4, 2\)"),
         ({"probabilities": 4 * PROBABILITIES - 2}, r"must lie in \[0, 1\]"),
-        ({"probabilities": PROBABILITIES, "labels": [0, 1, 2, 0]}, "`labels` must be one-hot"),
-        ({"probabilities": PROBABILITIES, "labels": [0, 1]}, "`labels` must be one-hot"),
+        ({"probabilities": PROBABILITIES * np.nan}, r"must lie in \[0, 1\]"),
+        ({"probabilities": PROBABILITIES / 2}, "must sum to 1"),
+        ({"probabilities": "abc"}, "`probabilities` must be an array of numbers"),
+        ({"class_names": "ab"}, "`class_names` must be two or more"),
+        ({"class_names": ("cat", "dog")}, "do not say which class is the fake one"),
+        ({"fake_class": "fakes"}, "`fake_class` must be one of 'fake', 'real'"),
+        ({"threshold": 31}, "`threshold` must be"),
+        ({"threshold": "0.5"}, "`threshold` must be"),
+        (
+            {
+                "probabilities": np.full((4, 4), 0.25),
+                "class_names": ("a", "b", "c", "real"),
+                "threshold": 0.3,
+            },
+            "`threshold` and `fake_class` are for two classes",
+        ),
+        ({"labels": [True, False, True, False]}, "`labels` must be one-hot.*got bool"),
+        ({"labels": "fake"}, "`labels` must be an array of numbers"),
+        ({"labels": [0, 1, 2, 0]}, "`labels` must be one-hot"),
+        ({"labels": [0, 1]}, "`labels` must be one-hot"),
     ],
 )
 def test_unfit_predictions_are_refused(arguments, reason):
     with pytest.raises(ValueError, match=reason):
-        plot_predictions(IMAGES, **arguments)
+        plot_predictions(IMAGES, **{"probabilities": PROBABILITIES, **arguments})
 
 
 def test_global_state_of_matplotlib_is_left_alone():

@@ -38,6 +38,9 @@ def test_given_axes_and_empty_maps():
         (MAPS[:, :4], "must have the height and width"),
         (MAPS - 1, "finite and not negative"),
         (np.full_like(MAPS, np.nan), "finite and not negative"),
+        (None, "`maps` must be an array"),
+        (["a", "b", "c"], "`maps` must be an array of numbers"),
+        (0.5, "`maps` must have one entry"),
     ],
 )
 def test_unfit_maps_are_refused(maps, reason):

@@ -1,3 +1,4 @@
+import pytest
 from matplotlib.figure import Figure
 
 from keras_deepfake.evaluation import RobustnessReport, RobustnessRow
@@ -25,3 +26,9 @@ def test_every_figure_of_the_report_is_written_in_its_cell():
     assert image.get_clim() == (0, 1)
     # Two lines part the three corruptions.
     assert sorted(line.get_ydata()[0] for line in ax.lines) == [0.5, 1.5]
+
+
+@pytest.mark.parametrize("wrong", [None, "report", [0.5], 3])
+def test_what_is_no_report_is_refused(wrong):
+    with pytest.raises(ValueError, match="`report` must be a `RobustnessReport`"):
+        plot_robustness(wrong)

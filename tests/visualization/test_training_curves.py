@@ -60,8 +60,17 @@ def test_chosen_metrics_on_given_axes():
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ({"history": {}}, "`metrics` must name"),
+        ({"history": {}}, "`metrics` must be a list of what `history` holds"),
         ({"history": HISTORY, "metrics": ["val_loss"]}, "without the prefix"),
+        ({"history": HISTORY, "metrics": []}, "`metrics` must be a list"),
+        ({"history": HISTORY, "metrics": "loss"}, "`metrics` must be a list"),
+        ({"history": HISTORY, "metrics": 3}, "`metrics` must be a list"),
+        ({"history": None}, "`history` must be what `fit` returns"),
+        ({"history": [0.1, 0.2]}, "`history` must be what `fit` returns"),
+        ({"history": {"loss": 0.5}}, "one value an epoch"),
+        ({"history": {"loss": [0.5, None]}}, r"`history\['loss'\]` must be an array"),
+        ({"history": {"loss": ["a"]}}, r"`history\['loss'\]` must be an array"),
+        ({"history": HISTORY, "axes": 3}, "`axes` must be Matplotlib axes"),
         ({"history": {"loss": [1, 2], "val_loss": [1]}}, "one value an epoch"),
         ({"history": HISTORY, "axes": Figure().subplots()}, "at least 3 axes"),
     ],
