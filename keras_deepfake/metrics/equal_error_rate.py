@@ -19,25 +19,27 @@ class EqualErrorRate(ScoreHistogram):
     that score between the two thresholds on either side of the result. The exact rate of a
     whole test set is in `kd.evaluation.detection_report`.
 
-    Predictions must be probabilities: values outside [0, 1] make the result NaN, and so does
-    having seen one class only.
+    The rate is the same whichever of the two classes is the fake one. It is NaN as long as only
+    one class was seen, or none: a rate of 0 would be that of a perfect detector.
 
     Args:
-        num_thresholds: Integer, number of thresholds at which the ROC curve is taken.
-        class_id: 0 or 1, the column of the positive (fake) class where labels or predictions
-            have two columns. Predictions in one column are the probability of being fake,
-            their labels are 1 for fake. Labels in one column with predictions in two are class
-            numbers: `class_id` is the number of the fake class.
+        num_thresholds: Integer from 1 to 1000000, number of thresholds at which the ROC curve is
+            taken.
+        class_id: 0 or 1, which of two columns of predictions is looked at. Where the columns
+            sum to 1 both give the same, as the rate is that of both classes.
         name: String, name of the metric.
         dtype: dtype of the result and of the accumulated counts.
 
     Call arguments:
-        y_true: Labels of shape `(batch,)`, `(batch, 1)` or, one-hot, `(batch, 2)`.
-        y_pred: Probabilities of shape `(batch,)`, `(batch, 1)` or `(batch, 2)`.
+        y_true: Labels: one-hot columns `(batch, 2)` or class numbers, 0 and 1, of shape
+            `(batch,)` or `(batch, 1)`, in the order of the model's class names.
+        y_pred: Probabilities of shape `(batch, 2)`, or, of class 1, `(batch,)` or `(batch, 1)`.
         sample_weight: Optional weights of shape `(batch,)` or `(batch, 1)`.
 
     Raises:
-        ValueError: when labels or predictions have more than two columns.
+        ValueError: If an argument is not one of the above, labels or predictions have other
+            shapes, or a label or a prediction lies outside of [0, 1], as logits and percentages
+            do. A compiled step cannot raise; the result is then NaN.
 
     Example:
     ```python

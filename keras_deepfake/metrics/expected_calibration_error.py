@@ -3,41 +3,43 @@
 import keras
 from keras import ops
 
+from keras_deepfake._arguments import MOST_PLACES, check_integer
 from keras_deepfake.metrics.score_histogram import ScoreHistogram
 
 
 @keras.saving.register_keras_serializable(package="keras_deepfake")
 class ExpectedCalibrationError(ScoreHistogram):
-    """Expected calibration error of the probability of being fake, in equal-mass bins.
+    """Expected calibration error of the probability of a class, in equal-mass bins.
 
     Scores are ranked and cut into `num_bins` bins of equal weight; the error is the mean over
-    images of the distance between their bin's mean score and its share of fakes. 0 means that
-    of the images scored 0.8, four in five are fake. Lower is better.
+    images of the distance between their bin's mean score and its share of the class. 0 means
+    that of the images that are fake with a probability of 0.8, four in five are. Lower is better.
 
     Bins are cut at `num_thresholds` fixed thresholds, which lie closer towards 0 and 1; sums
     within a bin are exact. The error that this adds is at most twice the share of images
     between those neighbouring thresholds that a bin's true limit parts. The exact figure of a
     whole test set is in `kd.evaluation.detection_report`.
 
-    Predictions must be probabilities: values outside [0, 1] make the result NaN.
+    The error is NaN as long as nothing was seen: 0 would be that of a perfect detector.
 
     Args:
-        num_bins: Integer, number of bins.
-        num_thresholds: Integer, number of thresholds at which bins may be cut.
-        class_id: 0 or 1, the column of the positive (fake) class where labels or predictions
-            have two columns. Predictions in one column are the probability of being fake,
-            their labels are 1 for fake. Labels in one column with predictions in two are class
-            numbers: `class_id` is the number of the fake class.
+        num_bins: Integer from 1 to 1000000, number of bins.
+        num_thresholds: Integer from 1 to 1000000, number of thresholds at which bins may be cut.
+        class_id: 0 or 1, which of two columns of predictions is looked at. Where the columns
+            sum to 1 both give the same, but for ties at the limits of bins.
         name: String, name of the metric.
         dtype: dtype of the result and of the accumulated sums.
 
     Call arguments:
-        y_true: Labels of shape `(batch,)`, `(batch, 1)` or, one-hot, `(batch, 2)`.
-        y_pred: Probabilities of shape `(batch,)`, `(batch, 1)` or `(batch, 2)`.
+        y_true: Labels: one-hot columns `(batch, 2)` or class numbers, 0 and 1, of shape
+            `(batch,)` or `(batch, 1)`, in the order of the model's class names.
+        y_pred: Probabilities of shape `(batch, 2)`, or, of class 1, `(batch,)` or `(batch, 1)`.
         sample_weight: Optional weights of shape `(batch,)` or `(batch, 1)`.
 
     Raises:
-        ValueError: when labels or predictions have more than two columns.
+        ValueError: If an argument is not one of the above, labels or predictions have other
+            shapes, or a label or a prediction lies outside of [0, 1], as logits and percentages
+            do. A compiled step cannot raise; the result is then NaN.
 
     Example:
     ```python
@@ -59,15 +61,13 @@ class ExpectedCalibrationError(ScoreHistogram):
         dtype=None,
     ):
         super().__init__(num_thresholds, class_id, name, dtype)
-        if num_bins < 1:
-            raise ValueError(f"`num_bins` must be at least 1; got {num_bins}.")
-        self.num_bins = num_bins
-        self.scores = self._histogram("scores")
+        self.num_bins = check_integer("num_bins", num_bins, 1, MOST_PLACES)
+        self.scores = self.add_histogram("scores")
         self._direction = "down"
 
-    def _add(self, intervals, labels, scores, weights):
-        super()._add(intervals, labels, scores, weights)
-        self._add_to(self.scores, intervals, weights * scores)
+    def add_scores(self, intervals, labels, scores, weights):
+        super().add_scores(intervals, labels, scores, weights)
+        self.add_to(self.scores, intervals, weights * scores)
 
     def result(self):
         mass = self.positives.value + self.negatives.value

@@ -22,7 +22,11 @@ BACKENDS = [
     name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name) is not None
 ]
 # Base classes, which others build on.
-ABSTRACT = {kd.layers.RandomImageLayer, kd.models.DetectionModel}
+ABSTRACT = {
+    kd.layers.RandomImageLayer,
+    kd.metrics.ScoreHistogram,
+    kd.models.DetectionModel,
+}
 POLICIES = ["float32", "mixed_bfloat16", "mixed_float16"]
 
 

@@ -1,14 +1,19 @@
 import numpy as np
 import pytest
 from keras import ops
+from scipy.stats import rankdata
+from sklearn.calibration import calibration_curve
 
 import keras_deepfake as kd
-from keras_deepfake.evaluation import curves
 
 
 def expected_calibration_error(labels, scores, num_bins=15):
-    mean_score, fraction_fake, count = curves.reliability_curve(labels, scores, num_bins)
-    return np.sum(np.abs(mean_score - fraction_fake) * count) / len(labels)
+    """Sorted scores in bins of equal mass; equal scores share the bin of the middle one."""
+    labels, scores = np.asarray(labels, "float64"), np.asarray(scores, "float64")
+    middle = (rankdata(scores, "min") + rankdata(scores, "max") - 1) / 2
+    bins = np.floor(middle * num_bins / len(scores) + 1e-9).astype(int)
+    gaps = [abs(np.sum((labels - scores)[bins == i])) for i in range(num_bins)]
+    return np.sum(gaps) / len(scores)
 
 
 def detector(seed, size, decimals=16):
@@ -51,3 +56,16 @@ def test_calibrated_and_overconfident_scores():
     metric.reset_state()
     confident = np.where(scores > 0.5, 0.95, 0.05)
     assert result(metric, np.array(labels), confident) == pytest.approx(0.15, abs=1e-6)
+
+
+def test_matches_the_quantile_bins_of_scikit_learn():
+    labels, scores = detector(4, 1500)
+    fraction, mean = calibration_curve(labels, scores, n_bins=15, strategy="quantile")
+    # Its bins hold 100 images each, up to one at the ends.
+    expected = np.mean(np.abs(fraction - mean))
+    metric = kd.metrics.ExpectedCalibrationError(num_thresholds=100_000)
+    assert result(metric, labels, scores) == pytest.approx(expected, abs=2e-3)
+
+
+def test_nothing_seen_gives_nan():
+    assert np.isnan(float(ops.convert_to_numpy(kd.metrics.ExpectedCalibrationError().result())))
