@@ -1,5 +1,6 @@
 """The states of all global random generators that a training may draw from."""
 
+import math
 import random
 
 import keras
@@ -93,6 +94,6 @@ def _integers(values, count, limit):
 def _number(value, optional=False):
     if value is None and optional:
         return None
-    if type(value) not in (int, float) or not np.isfinite(value):
+    if type(value) not in (int, float) or not math.isfinite(value):
         raise ValueError(f"a random state must have a finite number; got {value!r}")
     return value

@@ -70,3 +70,15 @@ def test_a_later_failure_warns_and_the_training_goes_on(tmp_path):
     with pytest.warns(UserWarning, match=r"after epoch 1 was not written.*no ink"):
         model().fit(X, X[:, :1], epochs=2, verbose=0, callbacks=[EpochPictures(tmp_path, X, draw)])
     assert names(tmp_path) == ["epoch-0000.png", "epoch-0002.png"]
+
+
+def test_wrong_arguments():
+    def draw(model, images):
+        return Figure(figsize=(1, 1))
+
+    with pytest.raises(ValueError, match="`directory` must be a path"):
+        EpochPictures(None, X, draw)
+    with pytest.raises(ValueError, match="`images` must be"):
+        EpochPictures("pictures", None, draw)
+    with pytest.raises(ValueError, match="`draw` a function"):
+        EpochPictures("pictures", X, "draw")

@@ -1,0 +1,95 @@
+import errno
+import subprocess
+import sys
+import types
+
+import pytest
+
+from keras_deepfake import _locks
+from keras_deepfake._locks import hold_lock
+
+HOLD = """
+import sys, time
+from keras_deepfake._locks import hold_lock
+lock = hold_lock(sys.argv[1])
+print("held", flush=True)
+time.sleep(100)
+"""
+
+
+def holder(path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_one_holder_at_a_time(tmp_path):
+    path = tmp_path / "run.lock"
+    with hold_lock(path), pytest.raises(ValueError, match=r"Another process .*run\.lock"):
+        hold_lock(str(path))
+    assert list(tmp_path.iterdir()) == []
+    lock = hold_lock(path)
+    del lock
+    hold_lock(path).release()
+
+
+def test_it_dies_with_its_process(tmp_path):
+    path = tmp_path / "run.lock"
+    process = holder(path)
+    try:
+        with pytest.raises(ValueError, match="Another process"):
+            hold_lock(path)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    assert path.exists()
+    hold_lock(path).release()
+    assert not path.exists()
+
+
+def test_a_file_removed_between_opening_and_locking(tmp_path, monkeypatch):
+    path, lock, removed = tmp_path / "run.lock", _locks._lock, []
+
+    def slow_lock(descriptor, path):
+        if not removed:
+            removed.append(path.unlink())
+        return lock(descriptor, path)
+
+    monkeypatch.setattr(_locks, "_lock", slow_lock)
+    with hold_lock(path):
+        assert path.exists()
+
+
+def test_wrong_paths(tmp_path):
+    with pytest.raises(ValueError, match="`path` must be a path"):
+        hold_lock(None)
+    with pytest.raises(FileNotFoundError):
+        hold_lock(tmp_path / "missing" / "run.lock")
+
+
+def test_file_system_without_locks(tmp_path, monkeypatch):
+    def flock(*arguments):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.warns(UserWarning, match=r"run\.lock' knows no locks"):
+        hold_lock(tmp_path / "run.lock").release()
+
+
+def test_windows(tmp_path, monkeypatch):
+    held = []
+
+    def locking(descriptor, mode, count):
+        if held:
+            raise OSError(errno.EACCES, "Permission denied")
+        held.append(descriptor)
+
+    monkeypatch.setattr("sys.platform", "win32")
+    monkeypatch.setitem(sys.modules, "msvcrt", types.SimpleNamespace(locking=locking, LK_NBLCK=2))
+    path = tmp_path / "run.lock"
+    with hold_lock(path), pytest.raises(ValueError, match="Another process"):
+        hold_lock(path)
+    assert not path.exists()
