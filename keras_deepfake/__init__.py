@@ -8,7 +8,7 @@ first use.
 import importlib
 
 from keras_deepfake import _results, layers, metrics, models
-from keras_deepfake.models import ConvAutoencoder, EncoderClassifier
+from keras_deepfake.models import ConvAutoencoder, Detector, EncoderClassifier
 
 __version__ = "0.1.0"
 
@@ -24,7 +24,15 @@ _LAZY = (
     "visualization",
 )
 
-__all__ = ["ConvAutoencoder", "EncoderClassifier", "layers", "metrics", "models", *_LAZY]
+__all__ = [
+    "ConvAutoencoder",
+    "Detector",
+    "EncoderClassifier",
+    "layers",
+    "metrics",
+    "models",
+    *_LAZY,
+]
 
 
 def __getattr__(name):

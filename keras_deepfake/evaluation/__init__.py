@@ -5,7 +5,11 @@ from keras_deepfake.evaluation.detector_evaluation import evaluate_detector
 from keras_deepfake.evaluation.predictions import Prediction, Predictions, predict_images
 from keras_deepfake.evaluation.report import DetectionReport, detection_report
 from keras_deepfake.evaluation.report_comparison import ReportComparison
-from keras_deepfake.evaluation.robustness import RobustnessReport, RobustnessRow, robustness
+from keras_deepfake.evaluation.robustness import (
+    RobustnessReport,
+    RobustnessRow,
+    evaluate_robustness,
+)
 
 __all__ = [
     "DetectionReport",
@@ -17,6 +21,6 @@ __all__ = [
     "calibrate",
     "detection_report",
     "evaluate_detector",
+    "evaluate_robustness",
     "predict_images",
-    "robustness",
 ]

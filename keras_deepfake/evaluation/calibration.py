@@ -1,53 +1,71 @@
-"""Temperature and threshold of a detector, from validation images."""
+"""Weights, bias and threshold of a detector, from validation images."""
 
+import hashlib
 import math
 import warnings
 
-import keras
 import numpy as np
 
-from keras_deepfake.evaluation.curves import check_truth_and_scores, roc_curve
-from keras_deepfake.evaluation.scoring import digests, fake_column, fake_scores, scored_batches
-from keras_deepfake.layers import temperature_scaling
-from keras_deepfake.models._model_copy import copy_model
-from keras_deepfake.models.calibrated_classifier import CalibratedClassifier, check_classifier
+from keras_deepfake._arguments import MOST_PLACES, check_integer, check_number
+from keras_deepfake.evaluation.curves import roc_curve
+from keras_deepfake.models import Detector, as_detector
+from keras_deepfake.models.image_batches import image_batches
+from keras_deepfake.models.log_odds import sigmoid
+from keras_deepfake.models.model_copy import copy_model
+from keras_deepfake.models.prediction import check_finite_weights
 
-# Digests that a calibrated model keeps: enough to notice any overlap that matters, and small.
+# Digests that a calibrated detector keeps: enough to notice any overlap that matters, and small.
 MAX_DIGESTS = 1000
 
 
-def calibrate(model, validation, false_positive_rate=None, batch_size=64, image_size=None):
-    """Fit a temperature and a threshold on validation images, and store both with the model.
+def calibrate(
+    models,
+    validation,
+    false_positive_rate=None,
+    batch_size=64,
+    image_size=None,
+    class_names=None,
+    fake_class=None,
+):
+    """Fit what makes a detector of trained classifiers: weights, bias and threshold.
 
-    The temperature minimises the negative log-likelihood of the validation labels. The
-    threshold is then chosen among the calibrated probabilities of the same images. With
+    Of one model the weight 1/T, where the temperature T minimises the negative log-likelihood of
+    the validation labels; its bias is 0. Of several a stacked ensemble: weights of at least 0 and
+    a bias that minimise the same, with a penalty of ½ Σ (weight - 1 / models)² spread over the
+    images, which decides where the images leave the weights open.
+
+    The threshold is then chosen among the calibrated probabilities of the same images. With
     `false_positive_rate` it lies just above the k-th highest score of the m reals,
     k = ⌊rate · (m + 1)⌋: a new real image from the same source exceeds it with a probability of
     at most k / (m + 1). Without, it is where the balanced accuracy is highest.
 
-    Neither may see the images that the model is evaluated on: a threshold that was chosen on
-    them makes every figure at this threshold too good. The model remembers what calibrated it,
-    and `evaluate_detector` refuses these images.
+    Neither may see the images that the detector is evaluated on: a threshold that was chosen on
+    them makes every figure at this threshold too good. The detector remembers what calibrated
+    it, and `evaluate_detector` refuses these images.
 
     Args:
-        model: A trained Keras model that takes images with values in [0, 1] and returns
-            probabilities in one or two columns, as for `evaluate_detector`. It is copied.
-        validation: Labelled images of the validation part, as for `evaluate_detector`: an
-            `ImageIndex`, a tuple `(images, labels)` of arrays, or a dataset of such batches.
+        models: A trained Keras model, or a list of them: classifiers of images in [0, 1] into
+            two columns of probabilities, or one, as for `kd.models.Detector`. They are copied. Of
+            a detector the members are calibrated anew.
+        validation: Labelled images of the validation part: an `ImageIndex`, a tuple `(images,
+            labels)` of arrays, or a dataset of such batches. Labels are one-hot, or class numbers,
+            in the order of the class names.
         false_positive_rate: Float in (0, 1) or `None`: the share of real images that may be
             called fake.
-        batch_size: Integer, images in a batch; a dataset has batches of its own.
-        image_size: `(height, width)` to which the images of an index are resized. By default
-            the size of the model's input.
+        batch_size: Integer, images in a batch.
+        image_size: `(height, width)` to which images are resized. By default the size of the
+            models' input; where they accept any size, images keep theirs.
+        class_names: Strings, the classes in the order of the labels, for plain Keras models. An
+            `ImageIndex` tells them too.
+        fake_class: The name of the fake class, where it cannot be recognised.
 
     Returns:
-        A `kd.models.CalibratedClassifier`, which saves and reloads with its `temperature`,
-        `threshold` and `class_names`.
+        A `kd.models.Detector`.
 
     Raises:
-        ValueError: for a model that is calibrated already; for validation images of one class;
-            for scores that rank fakes no higher than reals; for a `false_positive_rate` that
-            is too small for the number of reals; and for what `evaluate_detector` refuses.
+        ValueError: for validation images of one class; for scores that rank fakes no higher than
+            reals; for a `false_positive_rate` that is too small for the number of reals; and for
+            what `kd.models.Detector` and `evaluate_detector` refuse.
 
     Example:
     ```python
@@ -60,69 +78,87 @@ def calibrate(model, validation, false_positive_rate=None, batch_size=64, image_
     labels = keras.utils.to_categorical([0, 1] * 30)  # columns: fake, real
     model.fit(images[:30], labels[:30], epochs=20, verbose=0)
     detector = kd.evaluation.calibrate(
-        model, validation=(images[30:], labels[30:]), false_positive_rate=0.1
+        model,
+        validation=(images[30:], labels[30:]),
+        false_positive_rate=0.1,
+        class_names=("fake", "real"),
     )
     detector.save("detector.keras")
     ```
 
     Reference:
         [Guo et al., 2017](https://arxiv.org/abs/1706.04599), section 4.2, for the temperature;
-        the threshold is a one-sided tolerance limit from order statistics.
+        [Breiman, 1996](https://doi.org/10.1007/BF00117832) for weights of at least 0; the
+        threshold is a one-sided tolerance limit from order statistics.
     """
-    check_classifier(model)
-    if false_positive_rate is not None and not 0 < false_positive_rate < 1:
-        raise ValueError(
-            f"`false_positive_rate` must lie between 0 and 1; got {false_positive_rate}."
+    if false_positive_rate is not None:
+        false_positive_rate = check_number(
+            "false_positive_rate", false_positive_rate, above=0, below=1
         )
-    classifier = copy_model(model)
+    batch_size = check_integer("batch_size", batch_size, 1, MOST_PLACES)
+    if isinstance(models, (list, tuple)):
+        models = Detector(
+            list(models),
+            class_names=_names(models, validation, class_names),
+            image_size=image_size,
+            fake_class=fake_class,
+        )
+    detector = as_detector(models, class_names, fake_class, image_size, validation)
 
-    labels, outputs, seen = [], [], set()
-    for images, batch_labels, batch_outputs in scored_batches(
-        classifier, validation, batch_size, image_size
+    numbers, log_odds, seen = [], [], set()
+    check_finite_weights(detector)
+    for batch in image_batches(
+        validation, detector.input_shape, detector.image_size, batch_size, labelled=True
     ):
-        labels.append(batch_labels)
-        outputs.append(batch_outputs)
-        seen.update(digests(images))
-    outputs = np.concatenate(outputs) if outputs else np.zeros((0, 1), "float32")
-    labels, _ = check_truth_and_scores(
-        np.concatenate(labels) if labels else [], fake_scores(model, outputs)
-    )
-
-    columns = outputs.shape[1]
-    sums_to_one = columns == 2 and np.abs(outputs.sum(axis=1) - 1).max() < 1e-2
-    activation = "softmax" if sums_to_one else "sigmoid"
-    temperature = _fit_temperature(labels, _logits(model, outputs, activation))
-    layer = temperature_scaling.TemperatureScaling(temperature, activation)
-    scores = fake_scores(model, keras.ops.convert_to_numpy(layer(outputs)))
+        batch.check_read()
+        numbers += [image.label for image in batch.images]
+        log_odds.append(detector.member_log_odds(batch.pixels))
+        seen.update(digests(batch.pixels))
+    fakes = np.array(numbers) == detector.fake_index
+    if not numbers or fakes.all() or not fakes.any():
+        raise ValueError(
+            f"`validation` must hold images of both classes; got {fakes.sum()} fakes and "
+            f"{(~fakes).sum()} reals."
+        )
+    log_odds = np.concatenate(log_odds)
+    if len(detector.members) == 1:
+        weights, bias = (1 / _fit_temperature(fakes, log_odds[:, 0]),), 0.0
+    else:
+        weights, bias = stacking_weights(fakes, log_odds)
+    scores = sigmoid(bias + log_odds @ weights)
     if false_positive_rate is None:
-        threshold = _balanced_threshold(labels, scores)
+        threshold = _balanced_threshold(fakes, scores)
     else:
-        threshold = threshold_at_rate(scores[~labels], false_positive_rate)
-    return CalibratedClassifier(
-        classifier,
-        temperature=temperature,
-        threshold=threshold,
-        activation=activation,
-        false_positive_rate=false_positive_rate,
-        validation_digests=sorted(seen)[:MAX_DIGESTS],
+        threshold = threshold_at_rate(scores[~fakes], false_positive_rate)
+    return Detector(
+        **{
+            **detector.arguments(),
+            "members": [copy_model(member) for member in detector.members],
+            "weights": weights,
+            "bias": bias,
+            "threshold": threshold,
+            "false_positive_rate": false_positive_rate,
+            "validation_digests": tuple(sorted(seen)[:MAX_DIGESTS]),
+        }
     )
 
 
-def _logits(model, outputs, activation):
-    """Log-odds of fake, as `TemperatureScaling` sees them."""
-    outputs = outputs.astype("float64")
-    scores = np.maximum(fake_scores(model, outputs), temperature_scaling.SMALLEST)
-    if activation == "softmax":
-        real = 1 - fake_column(getattr(model, "class_names", None))
-        others = np.maximum(outputs[:, real], temperature_scaling.SMALLEST)
-    else:
-        others = np.maximum(1 - scores, temperature_scaling.SMALLEST_REST)
-    return np.log(scores) - np.log(others)
+def digests(images):
+    """A short digest of each image as the model was given it, for finding it again."""
+    images = np.asarray(images, dtype="float32")
+    return [hashlib.blake2b(image.tobytes(), digest_size=6).hexdigest() for image in images]
 
 
-def _fit_temperature(labels, logits):
+def _names(models, validation, class_names):
+    """Class names of plain models, from the index if need be."""
+    if class_names is None and all(getattr(m, "class_names", None) is None for m in models):
+        return getattr(validation, "class_names", None)
+    return class_names
+
+
+def _fit_temperature(fakes, log_odds):
     """The temperature of the smallest negative log-likelihood, from 0.01 to 100."""
-    margins = np.where(labels, logits, -logits)
+    margins = np.where(fakes, log_odds, -log_odds)
 
     def slope(temperature):
         """Slope of the convex negative log-likelihood along 1 / temperature."""
@@ -148,6 +184,59 @@ def _fit_temperature(labels, logits):
     return math.sqrt(low * high)
 
 
+def stacking_weights(fakes, log_odds):
+    """Weights of at least 0 and the bias of a stacked ensemble.
+
+    They minimise the mean negative log-likelihood plus ½ Σ (weight - 1/k)² / images, by Newton's
+    method projected on weights of at least 0.
+
+    Args:
+        fakes: Booleans, shape `(images,)`.
+        log_odds: Shape `(images, k)`.
+
+    Reference:
+        [Bertsekas, 1982](https://doi.org/10.1137/0320018), on projected Newton methods.
+    """
+    count, k = log_odds.shape
+    signs = np.where(fakes, 1.0, -1.0)
+    features = np.column_stack([log_odds, np.ones(count)])
+    prior, precision = np.append(np.full(k, 1 / k), 0.0), np.append(np.full(k, 1 / count), 0.0)
+
+    def loss(solution):
+        penalty = np.sum(precision * (solution - prior) ** 2) / 2
+        return np.mean(np.logaddexp(0.0, -signs * (features @ solution))) + penalty
+
+    def projected(solution):
+        return np.append(np.maximum(solution[:k], 0.0), solution[k])
+
+    solution = prior
+    for _ in range(100):
+        probabilities = sigmoid(features @ solution)
+        gradient = features.T @ (probabilities - fakes) / count + precision * (solution - prior)
+        curvature = (features.T * (probabilities * (1 - probabilities))) @ features / count
+        curvature += np.diag(precision) + 1e-10 * np.eye(k + 1)
+        # A weight at 0 that would go below stays there.
+        free = np.append((solution[:k] > 0) | (gradient[:k] < 0), True)
+        step = np.zeros(k + 1)
+        step[free] = np.linalg.solve(curvature[np.ix_(free, free)], gradient[free])
+        size = 1.0
+        while size > 1e-8:
+            candidate = projected(solution - size * step)
+            if loss(candidate) <= loss(solution) - 1e-4 * gradient @ (solution - candidate):
+                break
+            size /= 2
+        moved = np.abs(candidate - solution).max()
+        solution = candidate
+        if moved < 1e-9:
+            break
+    if not solution[:k].any():
+        raise ValueError(
+            "`validation` cannot calibrate these models: the probabilities of none of them favour "
+            "the true class. Are they trained, and are labels and columns in the same order?"
+        )
+    return tuple(map(float, solution[:k])), float(solution[k])
+
+
 def _balanced_threshold(labels, scores):
     """Between two scores, where the balanced accuracy is highest; if in doubt near 0.5."""
     false_positive_rates, true_positive_rates, thresholds = roc_curve(labels, scores)
@@ -167,7 +256,8 @@ def threshold_at_rate(real_scores, rate):
             f"`false_positive_rate`={rate} needs at least {math.ceil(1 / rate) - 1} real images "
             f"in `validation`; there are {count}."
         )
-    threshold = np.nextafter(np.sort(real_scores)[-exceeding], np.float32(2))
+    # So much above that no rounding on another machine makes the two equal.
+    threshold = np.sort(real_scores)[-exceeding] + 1e-6
     if threshold > 1:
         raise ValueError(
             f"`false_positive_rate`={rate} cannot be reached: more reals than that have the "

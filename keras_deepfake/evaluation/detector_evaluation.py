@@ -5,9 +5,11 @@ import dataclasses
 import keras
 import numpy as np
 
-from keras_deepfake.evaluation.calibration import MAX_DIGESTS
+from keras_deepfake._arguments import check_number
+from keras_deepfake.evaluation.calibration import MAX_DIGESTS, digests
 from keras_deepfake.evaluation.report import Mistake, detection_report
-from keras_deepfake.evaluation.scoring import digests, fake_scores, scored_batches
+from keras_deepfake.models import as_detector
+from keras_deepfake.models.image_batches import count_images
 
 # Mistakes of each class that a report shows.
 NUM_MISTAKES = 8
@@ -27,26 +29,27 @@ def evaluate_detector(
     num_resamples=1000,
     seed=0,
     verbose=0,
+    class_names=None,
+    fake_class=None,
 ):
     """Evaluate any Keras model that tells fake from real images.
 
-    The score of an image is the model's probability of its being fake: in two columns the
-    column of the class named `"fake"` in `model.class_names`, else column 0; in one column
-    that column. Evaluate on images that neither training, nor the choice of an epoch or a
-    hyperparameter, nor calibration has seen.
+    The score of an image is P(fake) of the `kd.models.Detector` that is, or is made of, the model.
+    Evaluate on images that neither training, nor the choice of an epoch or a hyperparameter, nor
+    calibration has seen.
 
     Args:
-        model: A Keras model that takes images with values in [0, 1] and returns probabilities
-            in one or two columns.
+        model: A `kd.models.Detector`, an `EncoderClassifier`, or any Keras model that takes images
+            with values in [0, 1] and returns two columns of probabilities, or one: that of class
+            number 1.
         index_or_dataset: The labelled images: an `ImageIndex`; a tuple `(images, labels)` of
             arrays; or a dataset (`tf.data`, `PyDataset`, any iterable) of such batches. Labels
-            in two columns are one-hot in the order of the model's classes; labels in one are 1
-            for fake, whatever the model's output.
+            are one-hot, or class numbers, in the order of the class names.
         threshold: Float in [0, 1]; an image is called fake when its score is at least this. By
             default the model's own (see `calibrate`), else 0.5.
-        batch_size: Integer, images in a batch; a dataset has batches of its own.
-        image_size: `(height, width)` to which the images of an index are resized. By default
-            the size of the model's input.
+        batch_size: Integer, images in a batch.
+        image_size: `(height, width)` to which images are resized. By default the size of the
+            model's input; where it accepts any size, images keep theirs.
         groups: Group of each image in the order of the data, for the intervals. By default
             those of the index.
         kinds: Kind of forgery of each image in the order of the data. By default those of the
@@ -54,14 +57,18 @@ def evaluate_detector(
         num_resamples: Integer, number of bootstrap resamples.
         seed: Integer seed of the resamples.
         verbose: 1 for a progress bar, 0 for none.
+        class_names: Strings, the classes in the order of the labels, for plain Keras models. An
+            `ImageIndex` tells them too.
+        fake_class: The name of the fake class, where it cannot be recognised.
 
     Returns:
         A `DetectionReport`, with the most confident mistakes.
 
     Raises:
         ValueError: for pixel values outside [0, 1]; outputs that are not probabilities, as
-            logits; more than two classes; one class only; the images that calibrated the
-            model; and everything that `detection_report` refuses.
+            logits; more than two classes; one class only; a model and an index that have the fake
+            class at different places; the images that calibrated the model; and everything that
+            `kd.models.Detector` and `detection_report` refuse.
 
     Example:
     ```python
@@ -69,7 +76,9 @@ def evaluate_detector(
         [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
     )
     images = np.random.default_rng(0).random((20, 8, 8, 3), "float32")
-    report = kd.evaluation.evaluate_detector(model, (images, [1, 0] * 10))
+    report = kd.evaluation.evaluate_detector(
+        model, (images, [1, 0] * 10), class_names=("fake", "real")
+    )
     report.metrics["auc"]
     ```
     """
@@ -80,35 +89,31 @@ def evaluate_detector(
             # An image right in its class folder has the folder's name for its kind.
             folders = index_or_dataset.class_names or ()
             kinds = [None if kind in folders else kind for kind in index_or_dataset.kinds]
-    threshold, source = _threshold(model, threshold)
+    detector = as_detector(model, class_names, fake_class, image_size, index_or_dataset)
+    threshold, source = _threshold(detector, threshold)
 
-    seen = set(getattr(model, "validation_digests", ()))
+    seen = set(detector.validation_digests)
     # Those are the lowest digests of a large validation set: a sample, known by its highest.
     is_sample = len(seen) >= MAX_DIGESTS
     highest_kept = max(seen) if is_sample else None
-    all_labels, all_scores, mistakes = [], [], []
-    position = num_seen = num_comparable = 0
-    total = len(index_or_dataset) if is_index else None
+    is_fake, scores, mistakes = [], [], []
+    num_seen = num_comparable = 0
+    total = count_images(index_or_dataset)
     progress = keras.utils.Progbar(total, verbose=verbose, unit_name="image")
-    for images, labels, outputs in scored_batches(model, index_or_dataset, batch_size, image_size):
-        names = [
-            index_or_dataset.paths[place] if is_index else f"image {place}"
-            for place in range(position, position + len(images))
-        ]
-        position += len(images)
-        progress.update(position)
+    for batch, batch_scores in detector.score_batches(index_or_dataset, batch_size, labelled=True):
+        batch.check_read()
         if seen:
-            found = digests(images)
+            found = digests(batch.pixels)
             num_seen += sum(digest in seen for digest in found)
             num_comparable += sum(not is_sample or digest <= highest_kept for digest in found)
-        scores = fake_scores(model, outputs)
-        all_labels.append(labels)
-        all_scores.append(scores)
-        for place in np.flatnonzero((scores >= threshold) != (labels == 1)):
-            mistakes.append(
-                Mistake(images[place], bool(labels[place]), float(scores[place]), names[place])
-            )
+        for image, pixels, score in zip(batch.images, batch.pixels, batch_scores, strict=True):
+            is_fake.append(image.label == detector.fake_index)
+            if (score >= threshold) != is_fake[-1]:
+                mistakes.append(Mistake(pixels, is_fake[-1], float(score), image.name))
+        scores.append(batch_scores)
         mistakes = _most_confident(mistakes)
+        progress.update(len(is_fake), finalize=False)
+    progress.update(len(is_fake), finalize=True)
     # One image in a sample may be a chance.
     if num_seen > max(MAX_SEEN * num_comparable, is_sample):
         raise ValueError(
@@ -116,8 +121,8 @@ def evaluate_detector(
             "calibrated this model. Evaluate it on images that it has not seen."
         )
     report = detection_report(
-        np.concatenate(all_labels) if all_labels else [],
-        np.concatenate(all_scores) if all_scores else [],
+        is_fake,
+        np.concatenate(scores) if scores else [],
         groups=groups,
         kinds=kinds,
         threshold=threshold,
@@ -133,17 +138,16 @@ def evaluate_detector(
     )
 
 
-def _threshold(model, threshold):
+def _threshold(detector, threshold):
     if threshold is not None:
-        return threshold, "stated by the caller"
-    threshold = getattr(model, "threshold", None)
-    if threshold is None:
-        return 0.5, "the default, not chosen on validation images"
+        return check_number("threshold", threshold, 0, 1), "stated by the caller"
+    if not detector.validation_digests:
+        return detector.threshold, "not chosen on validation images"
     source = "stored in the model, chosen on validation images"
-    rate = getattr(model, "false_positive_rate", None)
-    if rate is not None:
-        source += f" for a false-positive rate of at most {100 * rate:g} %"
-    return threshold, source
+    if detector.false_positive_rate is not None:
+        rate = 100 * detector.false_positive_rate
+        source += f" for a false-positive rate of at most {rate:g} %"
+    return detector.threshold, source
 
 
 def _most_confident(mistakes):

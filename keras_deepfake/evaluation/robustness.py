@@ -1,19 +1,19 @@
 """How a detector holds when images are compressed, blurred, resized or otherwise changed."""
 
-import csv
 import dataclasses
-import json
-import os
-from pathlib import Path
 from typing import NamedTuple
 
 import keras
 import numpy as np
 
+from keras_deepfake._arguments import check_number, check_seed
+from keras_deepfake._results import Result
+from keras_deepfake._text import text_table
 from keras_deepfake.evaluation import _corruptions as apply
 from keras_deepfake.evaluation._detection_metrics import detection_metrics
 from keras_deepfake.evaluation.curves import check_truth_and_scores
-from keras_deepfake.evaluation.scoring import check_outputs, fake_scores, scored_batches
+from keras_deepfake.models import as_detector
+from keras_deepfake.models.image_batches import count_images
 
 CORRUPTIONS = {
     "jpeg": (100, 90, 75, 50, 30),
@@ -74,8 +74,8 @@ class RobustnessRow(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class RobustnessReport:
-    """The result of `robustness`.
+class RobustnessReport(Result):
+    """The result of `evaluate_robustness`.
 
     `print(report)` shows it as a table.
 
@@ -105,47 +105,26 @@ class RobustnessReport:
     num_real: int
     seed: int
 
-    def plot(self, ax=None):
-        """Draw the heat map of `kd.visualization.plot_robustness`, and return the figure."""
-        from keras_deepfake.visualization import plot_robustness
+    def figures(self):
+        return {**vars(self), "rows": [row._asdict() for row in self.rows]}
 
-        return plot_robustness(self, ax)
-
-    def to_csv(self, path):
-        """Write the rows to a CSV file with a header; the level of the clean row is empty."""
-        path = Path(path)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(RobustnessRow._fields)
-            writer.writerows(self.rows)
-        temporary.replace(path)
-
-    def to_json(self):
-        """The report as JSON text."""
-        rows = [row._asdict() for row in self.rows]
-        return json.dumps({**dataclasses.asdict(self), "rows": rows}, indent=2)
-
-    def sections(self):
-        """The heat map as a section for `DetectionReport.save`."""
-        return [("Robustness", self._summary(), self.plot())]
+    def table(self):
+        return [RobustnessRow._fields, *self.rows]
 
     def __str__(self):
-        lines = [self._summary(), "", f"{'':<26}{'AUC':>7}{'recall fake':>13}{'recall real':>13}"]
-        lines += [
-            f"{row.label:<26}{row.auc:>7.3f}{row.recall_fake:>13.3f}{row.recall_real:>13.3f}"
-            for row in self.rows
-        ]
-        return "\n".join(lines)
+        rows = [("", "AUC", "recall fake", "recall real")]
+        rows += [(row.label, row.auc, row.recall_fake, row.recall_real) for row in self.rows]
+        return f"{self.summary()}\n\n{text_table(rows)}"
 
-    def _summary(self):
+    def summary(self):
+        """What was measured on what, in a sentence."""
         return (
             f"Robustness on {self.num_fake} fakes and {self.num_real} reals; an image is called "
             f"fake when its probability is at least {self.threshold:g}."
         )
 
 
-def robustness(
+def evaluate_robustness(
     model,
     index_or_dataset,
     corruptions=None,
@@ -154,6 +133,8 @@ def robustness(
     image_size=None,
     seed=0,
     verbose=0,
+    class_names=None,
+    fake_class=None,
 ):
     """Measure how a detector holds when its images are changed.
 
@@ -182,12 +163,13 @@ def robustness(
             of the table.
         threshold: Float in [0, 1]; an image is called fake when its score is at least this. By
             default the model's own (see `calibrate`), else 0.5.
-        batch_size: Integer, images in a batch; a dataset has batches of its own.
-        image_size: `(height, width)` to which the images of an index are resized. By default
-            the size of the model's input.
+        batch_size: Integer, images in a batch.
+        image_size: `(height, width)` to which images are resized, where the model does not say.
         seed: Integer. Seed of the noise, which depends on it and on the position of the image,
             and at all levels has the same pattern.
         verbose: 1 for a progress bar, 0 for none.
+        class_names: Strings, the classes in the order of the labels, for plain Keras models.
+        fake_class: The name of the fake class, where it cannot be recognised.
 
     Returns:
         A `RobustnessReport`.
@@ -202,46 +184,48 @@ def robustness(
         [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
     )
     images = np.random.default_rng(0).random((20, 16, 16, 3), "float32")
-    report = kd.evaluation.robustness(
-        model, (images, [1, 0] * 10), corruptions={"jpeg": (90, 50), "blur": (1,)}
+    report = kd.evaluation.evaluate_robustness(
+        model,
+        (images, [1, 0] * 10),
+        corruptions={"jpeg": (90, 50), "blur": (1,)},
+        class_names=("fake", "real"),
     )
     print(report)
     ```
     """
     settings = [("clean", None), *_check_corruptions(corruptions)]
-    if threshold is None:
-        threshold = getattr(model, "threshold", None)
-    threshold = 0.5 if threshold is None else float(threshold)
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"`threshold` must be a probability, from 0 to 1; got {threshold}.")
+    seed = check_seed(seed)
+    detector = as_detector(model, class_names, fake_class, image_size, index_or_dataset)
+    threshold = (
+        detector.threshold if threshold is None else check_number("threshold", threshold, 0, 1)
+    )
 
-    all_labels, all_scores = [], []
-    count = 0
-    total = len(index_or_dataset) if hasattr(index_or_dataset, "paths") else None
-    progress = keras.utils.Progbar(total, verbose=verbose, unit_name="image")
-    for images, labels, outputs in scored_batches(model, index_or_dataset, batch_size, image_size):
-        scores = [fake_scores(model, outputs)]
-        pixels, channels_first = _to_pixels(images)
+    is_fake, all_scores = [], []
+    progress = keras.utils.Progbar(
+        count_images(index_or_dataset), verbose=verbose, unit_name="image"
+    )
+    for batch, clean_scores in detector.score_batches(index_or_dataset, batch_size, labelled=True):
+        batch.check_read()
+        scores = [clean_scores]
+        pixels, channels_first = _to_pixels(batch.pixels)
         for corruption, level in settings[1:]:
             corrupted = [
-                _corrupt(image, corruption, level, (seed, count + place))
+                _corrupt(image, corruption, level, (seed, len(is_fake) + place))
                 for place, image in enumerate(pixels)
             ]
             corrupted = np.stack(corrupted).astype("float32") / 255
             if channels_first:
                 corrupted = corrupted.transpose(0, 3, 1, 2)
-            outputs = check_outputs(model.predict_on_batch(corrupted), len(labels))
-            scores.append(fake_scores(model, outputs))
-        count += len(labels)
-        progress.update(count)
-        all_labels.append(labels)
+            scores.append(detector.score_pixels(corrupted))
+        is_fake += [image.label == detector.fake_index for image in batch.images]
         all_scores.append(np.stack(scores))
+        progress.update(len(is_fake), finalize=False)
+    progress.update(len(is_fake), finalize=True)
     all_scores = np.concatenate(all_scores, axis=1) if all_scores else np.zeros((1, 0))
-    all_labels = np.concatenate(all_labels) if all_labels else []
 
     rows = []
     for (corruption, level), scores in zip(settings, all_scores, strict=True):
-        fake, scores = check_truth_and_scores(all_labels, scores)
+        fake, scores = check_truth_and_scores(is_fake, scores)
         order = np.argsort(-scores, kind="stable")
         metrics = detection_metrics(fake[order], scores[order], np.ones((1, len(fake))), threshold)
         values = [float(metrics[name][0]) for name in RobustnessRow._fields[2:]]

@@ -1,4 +1,4 @@
-"""Layers: convolutional blocks, pooling, corruptions, forensic features, calibration."""
+"""Layers: convolutional blocks, pooling, corruptions, forensic features."""
 
 from keras_deepfake.layers.azimuthal_spectrum import AzimuthalSpectrum
 from keras_deepfake.layers.block_dct import BlockDCT
@@ -18,7 +18,6 @@ from keras_deepfake.layers.rgb_to_ycbcr import RGBToYCbCr
 from keras_deepfake.layers.salt_and_pepper_noise import SaltAndPepperNoise
 from keras_deepfake.layers.self_blended_images import SelfBlendedImages
 from keras_deepfake.layers.srm_residual import SRMResidual
-from keras_deepfake.layers.temperature_scaling import TemperatureScaling
 
 __all__ = [
     "AzimuthalSpectrum",
@@ -39,5 +38,4 @@ __all__ = [
     "SRMResidual",
     "SaltAndPepperNoise",
     "SelfBlendedImages",
-    "TemperatureScaling",
 ]

@@ -1,13 +1,14 @@
-"""Models: the autoencoder, the detectors built on it, and their calibrated form."""
+"""Models: the autoencoder, classifiers on encoders, and the detector."""
 
-from keras_deepfake.models.calibrated_classifier import CalibratedClassifier
 from keras_deepfake.models.conv_autoencoder import ConvAutoencoder
 from keras_deepfake.models.detection_model import DetectionModel
+from keras_deepfake.models.detector import Detector, as_detector
 from keras_deepfake.models.encoder_classifier import EncoderClassifier
 
 __all__ = [
-    "CalibratedClassifier",
     "ConvAutoencoder",
     "DetectionModel",
+    "Detector",
     "EncoderClassifier",
+    "as_detector",
 ]

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_deepfake.models._name_scopes import own_name_scope
+
 
 @keras.saving.register_keras_serializable(package="keras_deepfake")
 class ReconstructionResidual(keras.layers.Layer):
@@ -34,7 +36,8 @@ class ReconstructionResidual(keras.layers.Layer):
     def __init__(self, autoencoder, scale=10.0, **kwargs):
         super().__init__(autocast=False, **kwargs)
         if isinstance(autoencoder, dict):
-            autoencoder = keras.saving.deserialize_keras_object(autoencoder)
+            with own_name_scope(self.name):
+                autoencoder = keras.saving.deserialize_keras_object(autoencoder)
         _check_same_shape(autoencoder.inputs[0].shape, autoencoder.outputs[0].shape)
         autoencoder.trainable = False
         self.autoencoder = autoencoder

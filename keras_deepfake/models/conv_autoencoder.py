@@ -5,8 +5,12 @@ import math
 import keras
 import numpy as np
 
+from keras_deepfake._arguments import check_data_format, check_integer
+from keras_deepfake._pixels import to_numpy, unit_pixels
 from keras_deepfake.layers import ConvBlock, ConvTransposeBlock
+from keras_deepfake.models._name_scopes import own_name_scope
 from keras_deepfake.models.detection_model import DetectionModel
+from keras_deepfake.models.prediction import check_finite_weights, predict_batch
 
 
 @keras.saving.register_keras_serializable(package="keras_deepfake")
@@ -76,9 +80,8 @@ class ConvAutoencoder(DetectionModel):
         dtype=None,
         **kwargs,
     ):
-        data_format = keras.config.image_data_format() if data_format is None else data_format
-        image_shape, filters = tuple(image_shape), tuple(filters)
-        _check_shapes(image_shape, filters, data_format)
+        data_format = check_data_format(data_format)
+        image_shape, filters = _check_shapes(image_shape, filters, data_format)
         dtype = keras.dtype_policies.get(dtype)
         activation = keras.activations.get(activation)
         output_activation = keras.activations.get(output_activation)
@@ -114,17 +117,18 @@ class ConvAutoencoder(DetectionModel):
         )
 
         # === Functional model ===
-        images = keras.Input(image_shape, name="images")
-        x = images
-        for block in encoder_blocks:
-            x = block(x)
-        encoder = keras.Model(images, x, name="encoder")
+        with own_name_scope("conv_autoencoder"):
+            images = keras.Input(image_shape, name="encoder_images")
+            x = images
+            for block in encoder_blocks:
+                x = block(x)
+            encoder = keras.Model(images, x, name="encoder")
 
-        latent = keras.Input(encoder.output_shape[1:], name="latent")
-        x = latent
-        for block in decoder_blocks:
-            x = block(x)
-        decoder = keras.Model(latent, output_convolution(x), name="decoder")
+            latent = keras.Input(encoder.output_shape[1:], name="latent")
+            x = latent
+            for block in decoder_blocks:
+                x = block(x)
+            decoder = keras.Model(latent, output_convolution(x), name="decoder")
         encoder.dtype_policy = decoder.dtype_policy = dtype
 
         inputs = keras.Input(image_shape, name="images")
@@ -165,7 +169,10 @@ class ConvAutoencoder(DetectionModel):
         Returns:
             NumPy array of shape `(batch, *latent_shape)`.
         """
-        return _by_batches(self.encoder.predict_on_batch, x, batch_size)
+        check_finite_weights(self.encoder)
+        return _by_batches(
+            lambda part: predict_batch(self.encoder, unit_pixels(part)), x, batch_size
+        )
 
     def decode(self, z, batch_size=32):
         """Computes the images of latents, batch by batch.
@@ -177,7 +184,7 @@ class ConvAutoencoder(DetectionModel):
         Returns:
             NumPy array of shape `(batch, *image_shape)`.
         """
-        return _by_batches(self.decoder.predict_on_batch, z, batch_size)
+        return _by_batches(lambda part: predict_batch(self.decoder, part), z, batch_size)
 
     def reconstruction_error(self, x, batch_size=32):
         """Computes the mean squared error of each image's reconstruction.
@@ -189,9 +196,12 @@ class ConvAutoencoder(DetectionModel):
         Returns:
             Float32 NumPy array of shape `(batch,)`.
         """
+        # On TensorFlow a ReLU makes 0 of NaN: no NaN may hide behind a normal error.
+        check_finite_weights(self)
 
-        def error(images):
-            reconstruction = self.predict_on_batch(images).astype("float32")
+        def error(part):
+            images = unit_pixels(part)
+            reconstruction = predict_batch(self, images).astype("float32")
             return np.mean(np.square(images - reconstruction), axis=(1, 2, 3), dtype="float32")
 
         return _by_batches(error, x, batch_size)
@@ -213,43 +223,46 @@ class ConvAutoencoder(DetectionModel):
 
 
 def _by_batches(function, x, batch_size):
-    x = keras.ops.convert_to_numpy(x)
+    batch_size = check_integer("batch_size", batch_size, 1)
+    x = to_numpy(x, "x")
     if x.ndim != 4 or len(x) == 0:
         raise ValueError(
             f"Expected a batch of one or more images or latents, 4 axes; got shape {x.shape}. "
             "Add the batch axis to a single one with `x[None]`."
         )
-    return np.concatenate(
-        [function(x[start : start + batch_size]) for start in range(0, len(x), batch_size)]
-    )
+    starts = range(0, len(x), batch_size)
+    return np.concatenate([function(x[i : i + batch_size]) for i in starts])
 
 
 def _check_shapes(image_shape, filters, data_format):
-    if not filters or any(
-        not isinstance(count, (int, np.integer)) or count < 1 for count in filters
-    ):
+    if not isinstance(filters, (tuple, list)) or not filters:
         raise ValueError(
-            f"`filters` must be one or more positive integers, one per block; got {filters}."
+            f"`filters` must be one or more positive integers, one per block; got {filters!r}."
         )
-    if len(image_shape) != 3:
+    filters = tuple(check_integer("filters", count, 1) for count in filters)
+    if not isinstance(image_shape, (tuple, list)) or len(image_shape) != 3:
         raise ValueError(
             "`image_shape` must hold height, width and channels (for 'channels_first': channels, "
-            f"height and width); got {image_shape}."
+            f"height and width); got {image_shape!r}."
         )
+    image_shape = tuple(
+        None if side is None else check_integer("image_shape", side, 1) for side in image_shape
+    )
     channels_first = data_format == "channels_first"
     sides = image_shape[1:] if channels_first else image_shape[:2]
     channels = image_shape[0] if channels_first else image_shape[2]
-    if channels is None or channels < 1:
+    if channels is None:
         raise ValueError(
             f"`image_shape` must name 1 or more channels in data format {data_format!r}; "
             f"got {image_shape}."
         )
     factor = 2 ** len(filters)
     for side in sides:
-        if side is not None and (side < 1 or side % factor):
+        if side is not None and side % factor:
             below, above = side // factor * factor, math.ceil(side / factor) * factor
             nearest = f"{below} or {above}" if below > 0 else f"{factor}"
             raise ValueError(
                 f"`image_shape` sides must be divisible by {factor} (2 per block of `filters`, "
                 f"{len(filters)} blocks); got {tuple(sides)}. Use {nearest} instead of {side}."
             )
+    return image_shape, filters

@@ -2,10 +2,20 @@
 
 import keras
 
-from keras_deepfake.layers import GeMPooling
-from keras_deepfake.models._model_copy import copy_model
-from keras_deepfake.models._reconstruction_residual import ReconstructionResidual
+from keras_deepfake._arguments import check_choice, check_flag, check_number
+from keras_deepfake._classes import check_class_names, find_fake
+from keras_deepfake.models._encoders import (
+    accepts_any_size,
+    check_encoder,
+    computing_layers,
+    policy_of,
+    pooling_layer,
+    residual_encoder,
+    with_policy_and_size,
+)
+from keras_deepfake.models._name_scopes import own_name_scope
 from keras_deepfake.models.detection_model import DetectionModel
+from keras_deepfake.models.model_copy import copy_model
 
 
 @keras.saving.register_keras_serializable(package="keras_deepfake")
@@ -20,12 +30,15 @@ class EncoderClassifier(DetectionModel):
     their accuracy.
 
     Args:
-        encoder: A built Keras model from images to one 4-D feature map.
-        class_names: Strings, the classes in the order of the output's columns. The positive
-            class of detection metrics is the one named `"fake"`, else the first.
-        pooling: `"flatten"`, `"avg"`, `"max"` or `"gem"`. Flattening keeps where in the face
-            a feature was seen and binds the classifier to the encoder's image size; the
-            others accept images of any size that the encoder can process.
+        encoder: A built Keras model from images to one feature map (4 axes), to tokens
+            `(batch, tokens, channels)`, or to a vector `(batch, channels)`. It is shared, and
+            not changed.
+        class_names: Strings, the classes in the order of the output's columns.
+        pooling: What makes a vector of the encoder's output. Of a map `"flatten"`, `"avg"`,
+            `"max"` or `"gem"`; of tokens `"flatten"`, `"avg"`, `"max"` or `"cls"`, the first
+            one; of a vector `None` (`"flatten"` does nothing). Or a Keras layer. Flattening keeps
+            where in the face a feature was seen and binds the classifier to the encoder's image
+            size; the others accept images of any size that the encoder can process.
         activation: `"softmax"`, or `"sigmoid"` for an independent probability per class.
         l1: Float of 0 or more, the L1 penalty on the kernel of the head.
         l2: Float of 0 or more, the L2 penalty on the kernel of the head.
@@ -41,8 +54,8 @@ class EncoderClassifier(DetectionModel):
         `(batch, len(class_names))`: float32 probabilities.
 
     Raises:
-        ValueError: If an argument does not fit the description, or the encoder has no fixed
-            graph from one input to one 4-D output.
+        ValueError: If an argument does not fit the description, the encoder is not built as a
+            graph from one input to one output, or its output does not suit the pooling.
 
     Example:
         ```python
@@ -67,39 +80,24 @@ class EncoderClassifier(DetectionModel):
         dropout=0.0,
         **kwargs,
     ):
-        if isinstance(encoder, dict):
-            encoder = keras.saving.deserialize_keras_object(encoder)
-        class_names = tuple(class_names)
-        _check_arguments(class_names, pooling, activation, l1, l2, dropout)
+        class_names = check_class_names(class_names)
+        check_choice("activation", activation, ("softmax", "sigmoid"))
+        l1, l2 = check_number("l1", l1, 0), check_number("l2", l2, 0)
+        dropout = check_number("dropout", dropout, 0, below=1)
+        dtype = kwargs.pop("dtype", None)
+        is_own = isinstance(encoder, dict)
+        if is_own:
+            with own_name_scope("encoder_classifier"):
+                encoder = keras.saving.deserialize_keras_object(encoder)
         check_encoder(encoder, pooling)
         # Without `dtype` the encoder keeps its policies and the rest follows its last layer.
-        dtype = kwargs.pop("dtype", None)
-        if dtype is None:
-            policy = [encoder, *computing_layers(encoder)][-1].dtype_policy
-            if policy.quantization_mode is not None:
-                policy = keras.dtype_policies.get(policy.name.partition("_from_")[2])
-        else:
-            policy = keras.dtype_policies.get(dtype)
-            if any(layer.dtype_policy != policy for layer in computing_layers(encoder)):
-                encoder = copy_model(encoder, policy)
-        data_format = data_format_of(encoder)
-        for model in encoder._flatten_layers():
-            if isinstance(model, keras.Model):
-                # Functional models forget their own policy when they are copied or saved.
-                model.dtype_policy = policy
-                shapes = [x.shape for x in getattr(model, "inputs", None) or ()]
-                if pooling != "flatten" and len(shapes) == 1 and len(shapes[0]) == 4:
-                    # The graph holds for any size; only the check of the shape binds it to one.
-                    model.input_spec = _any_size(model, data_format)
+        policy = keras.dtype_policies.get(dtype) if dtype is not None else policy_of(encoder)
+        if dtype is not None and any(x.dtype_policy != policy for x in computing_layers(encoder)):
+            encoder, is_own = copy_model(encoder, policy), True
+        encoder = with_policy_and_size(encoder, policy, pooling != "flatten", is_own)
 
         # === Layers ===
-        pooling_class = {
-            "flatten": keras.layers.Flatten,
-            "avg": keras.layers.GlobalAveragePooling2D,
-            "max": keras.layers.GlobalMaxPooling2D,
-            "gem": GeMPooling,
-        }[pooling]
-        pooling_layer = pooling_class(data_format=data_format, dtype=policy, name="pooling")
+        pooling, pool = pooling_layer(encoder, pooling, policy)
         dropout_layer = keras.layers.Dropout(dropout, dtype=policy, name="dropout")
         head = keras.layers.Dense(
             len(class_names),
@@ -110,12 +108,15 @@ class EncoderClassifier(DetectionModel):
         )
 
         # === Functional model ===
-        inputs = keras.Input(encoder.input_shape[1:], name="images")
-        x = pooling_layer(encoder(inputs))
-        if dropout:
-            x = dropout_layer(x)
-        super().__init__(inputs, head(x), **kwargs)
-        if pooling != "flatten":
+        with own_name_scope("encoder_classifier"):
+            inputs = keras.Input(encoder.inputs[0].shape[1:], name="images")
+            x = encoder(inputs)
+            if pool is not None:
+                x = pool(x)
+            if dropout:
+                x = dropout_layer(x)
+            super().__init__(inputs, head(x), **kwargs)
+        if accepts_any_size(encoder):
             self.input_spec = encoder.input_spec
 
         # === Config ===
@@ -188,10 +189,7 @@ class EncoderClassifier(DetectionModel):
                 "`autoencoder` must be a Keras model whose `encoder` attribute is one too; got "
                 f"{autoencoder!r}. Pass a bare encoder to `EncoderClassifier(encoder)` instead."
             )
-        if features not in ("latent", "residual", "both"):
-            raise ValueError(
-                f"`features` must be 'latent', 'residual' or 'both'; got features={features!r}."
-            )
+        check_choice("features", features, ("latent", "residual", "both"))
         if features != "latent" and not copy_encoder:
             raise ValueError(
                 f"`features={features!r}` needs a copy of the autoencoder, which must not change "
@@ -201,6 +199,8 @@ class EncoderClassifier(DetectionModel):
             raise ValueError(
                 "A shared encoder keeps its dtype policy: leave out `dtype`, or copy the encoder."
             )
+        check_flag("trainable_encoder", trainable_encoder)
+        check_flag("copy_encoder", copy_encoder)
         check_encoder(encoder, classifier_arguments.get("pooling", "flatten"))
         if copy_encoder:
             encoder = copy_model(encoder, dtype)
@@ -209,15 +209,18 @@ class EncoderClassifier(DetectionModel):
                 layer.trainable = trainable_encoder
         if features != "latent":
             latent_encoder = encoder if features == "both" else None
-            encoder = _residual_encoder(autoencoder, latent_encoder)
+            encoder = residual_encoder(autoencoder, latent_encoder)
             encoder.trainable = trainable_encoder
+        if copy_encoder:
+            takes_any_size = classifier_arguments.get("pooling", "flatten") != "flatten"
+            encoder = with_policy_and_size(encoder, policy_of(encoder), takes_any_size, True)
         return cls(encoder, dtype=dtype, **classifier_arguments)
 
     def default_compile_arguments(self):
         metrics = [keras.metrics.CategoricalAccuracy(name="accuracy")]
-        if len(self.class_names) == 2:
+        fake = self._fake_index()
+        if fake is not None:
             # Over both columns precision and recall would merely repeat the accuracy.
-            fake = self.class_names.index("fake") if "fake" in self.class_names else 0
             metrics += [
                 keras.metrics.Precision(class_id=fake, name="precision"),
                 keras.metrics.Recall(class_id=fake, name="recall"),
@@ -239,12 +242,21 @@ class EncoderClassifier(DetectionModel):
 
     compile.__doc__ = DetectionModel.compile.__doc__
 
+    def _fake_index(self):
+        """The column of the fake class, if there are two and their names tell."""
+        try:
+            return find_fake(self.class_names) if len(self.class_names) == 2 else None
+        except ValueError:
+            return None
+
     def get_config(self):
         config = super().get_config()
         config.update(
             encoder=keras.saving.serialize_keras_object(self.encoder),
             class_names=self.class_names,
-            pooling=self.pooling,
+            pooling=keras.saving.serialize_keras_object(self.pooling)
+            if isinstance(self.pooling, keras.layers.Layer)
+            else self.pooling,
             activation=self.activation,
             l1=self.l1,
             l2=self.l2,
@@ -262,105 +274,3 @@ def _takes_integers(loss):
         *names,
         keras.losses.sparse_categorical_crossentropy,
     )
-
-
-def _check_arguments(class_names, pooling, activation, l1, l2, dropout):
-    if (
-        len(class_names) < 2
-        or len(set(class_names)) < len(class_names)
-        or not all(isinstance(name, str) for name in class_names)
-    ):
-        raise ValueError(f"`class_names` must be two or more different strings; got {class_names}.")
-    if pooling not in ("flatten", "avg", "max", "gem"):
-        raise ValueError(
-            f"`pooling` must be 'flatten', 'avg', 'max' or 'gem'; got pooling={pooling!r}."
-        )
-    if activation not in ("softmax", "sigmoid"):
-        raise ValueError(
-            "`activation` must be 'softmax' or 'sigmoid', which give probabilities; "
-            f"got activation={activation!r}."
-        )
-    if l1 < 0 or l2 < 0:
-        raise ValueError(f"`l1` and `l2` must be 0 or more; got l1={l1} and l2={l2}.")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"`dropout` must lie in [0, 1); got dropout={dropout}.")
-
-
-def check_encoder(encoder, pooling):
-    """Raise unless the model goes from images to one feature map that suits the pooling."""
-    if not isinstance(encoder, keras.Model):
-        raise ValueError(f"`encoder` must be a Keras model; got {encoder!r}.")
-    if not encoder.built or not encoder.inputs:
-        raise ValueError(
-            f"`encoder` {encoder.name!r} is not built as a graph, so its input and output shapes "
-            "are unknown. Give a sequential one a `keras.Input` first, and wrap a subclassed one: "
-            "`keras.Model(inputs, encoder(inputs))` with `inputs = keras.Input(image_shape)`."
-        )
-    if len(encoder.inputs) != 1 or len(encoder.outputs) != 1:
-        raise ValueError(
-            "`encoder` must have one input and one output; "
-            f"got {len(encoder.inputs)} and {len(encoder.outputs)}."
-        )
-    if len(encoder.output_shape) != 4:
-        raise ValueError(
-            "`encoder` must end in a feature map of 4 axes (batch, height, width, channels); got "
-            f"output shape {encoder.output_shape}. Leave out its own pooling and head (in "
-            "`keras.applications`: `include_top=False, pooling=None`)."
-        )
-    if pooling == "flatten" and None in encoder.output_shape[1:]:
-        raise ValueError(
-            "`pooling='flatten'` needs an encoder with a fixed image size; got output shape "
-            f"{encoder.output_shape}. Use 'avg', 'max' or 'gem', or fix the image size."
-        )
-
-
-def _residual_encoder(autoencoder, latent_encoder):
-    """From images to a feature map of the residual, beside that of the latent if there is one."""
-    encoder, decoder = autoencoder.encoder, getattr(autoencoder, "decoder", None)
-    if not isinstance(decoder, keras.Model):
-        raise ValueError(
-            "Residuals need an `autoencoder` with a `decoder` that is a Keras model; got "
-            f"{autoencoder!r}. Use `features='latent'` without one."
-        )
-    images = keras.Input(encoder.input_shape[1:], name="images")
-    reconstruction = copy_model(decoder)(copy_model(encoder)(images))
-    policy = [encoder, *computing_layers(encoder)][-1].dtype_policy
-    residual = ReconstructionResidual(
-        keras.Model(images, reconstruction, name="reconstruction"), dtype=policy, name="residual"
-    )
-
-    fresh = keras.models.clone_model(encoder)
-    for layer in fresh._flatten_layers():
-        layer.trainable = True
-    fresh = keras.Model(fresh.inputs[0], fresh.outputs[0], name="residual_encoder")
-    features = fresh(residual(images))
-    if latent_encoder is not None:
-        latent_encoder = keras.Model(
-            latent_encoder.inputs[0], latent_encoder.outputs[0], name="latent_encoder"
-        )
-        features = keras.layers.Concatenate(
-            axis=1 if data_format_of(encoder) == "channels_first" else -1, dtype=policy
-        )([latent_encoder(images), features])
-    return keras.Model(images, features, name="encoder")
-
-
-def _any_size(model, data_format):
-    axis = 1 if data_format == "channels_first" else -1
-    return keras.layers.InputSpec(ndim=4, axes={axis: model.input_shape[axis]})
-
-
-def computing_layers(model):
-    """The layers inside a model, at any depth, that are neither models nor inputs."""
-    return [
-        layer
-        for layer in model._flatten_layers()
-        if not isinstance(layer, (keras.Model, keras.layers.InputLayer))
-    ]
-
-
-def data_format_of(encoder):
-    """The data format of the encoder's last layer that has one."""
-    formats = [
-        layer.data_format for layer in encoder._flatten_layers() if hasattr(layer, "data_format")
-    ]
-    return formats[-1] if formats else keras.config.image_data_format()

@@ -5,8 +5,8 @@ from keras import ops
 
 from keras_deepfake._arguments import check_integer
 from keras_deepfake.layers import ConvTransposeBlock, MaskingNoise
-from keras_deepfake.models._model_copy import copy_model
 from keras_deepfake.models.conv_autoencoder import ConvAutoencoder
+from keras_deepfake.models.model_copy import copy_model
 from keras_deepfake.models.training_data import checked_fit_arguments
 
 

@@ -29,7 +29,9 @@ def plot_robustness(report, ax=None):
         [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
     )
     images = np.random.default_rng(0).random((20, 16, 16, 3), "float32")
-    report = kd.evaluation.robustness(model, (images, [1, 0] * 10), {"jpeg": (90, 50)})
+    report = kd.evaluation.evaluate_robustness(
+        model, (images, [1, 0] * 10), {"jpeg": (90, 50)}, class_names=("fake", "real")
+    )
     figure = kd.visualization.plot_robustness(report)
     ```
     """

@@ -58,8 +58,14 @@ def residual_classifier(dtype=None, **arguments):
     return kd.models.EncoderClassifier.from_autoencoder(bounded, pooling="avg", **arguments)
 
 
-def calibrated(dtype=None, **arguments):
-    return kd.models.CalibratedClassifier(classifier(dtype, pooling="avg"), **arguments)
+def detector(dtype=None, **arguments):
+    return kd.models.Detector(classifier(dtype, pooling="avg"), **arguments)
+
+
+def ensemble(dtype=None, **arguments):
+    members = [classifier(dtype), residual_classifier(dtype, features="both")]
+    members.append(classifier(dtype, class_names=("real", "fake"), pooling="max"))
+    return kd.models.Detector(members, weights=(0.5, 1.0, 0.25), bias=0.1, **arguments)
 
 
 def model_case(component, make_with, label="default", *, options=None, **arguments):
@@ -76,7 +82,7 @@ def self_blended_images(dtype=None):
 
 WITHOUT_WEIGHTS = {"trains": False}
 HEAD = {"float32_layers": ("head",)}
-CALIBRATED = {"float32_layers": ("head", "temperature_scaling")}
+DETECTOR = {"float32_layers": ("head", "combination")}
 
 CASES = [
     layer_case(kd.layers.ConvBlock, (8, 8, 3), filters=4),
@@ -113,15 +119,6 @@ CASES = [
     ),
     Case(kd.layers.SelfBlendedImages, self_blended_images, (16, 24, 3), **WITHOUT_WEIGHTS),
     layer_case(kd.layers.SaltAndPepperNoise, (8, 8, 3), rate=0.3, seed=1, options=WITHOUT_WEIGHTS),
-    layer_case(kd.layers.TemperatureScaling, (2,), temperature=1.7, options=WITHOUT_WEIGHTS),
-    layer_case(
-        kd.layers.TemperatureScaling,
-        (1,),
-        "sigmoid",
-        temperature=0.6,
-        activation="sigmoid",
-        options=WITHOUT_WEIGHTS,
-    ),
     layer_case(
         kd.layers.SRMResidual, (8, 8, 3), value_range=(0, 2), clip=2.0, options=WITHOUT_WEIGHTS
     ),
@@ -194,12 +191,13 @@ CASES = [
         for features in ("residual", "both")
     ),
     model_case(
-        kd.models.CalibratedClassifier,
-        calibrated,
-        temperature=1.7,
+        kd.models.Detector,
+        detector,
+        weights=(0.6,),
         threshold=0.3,
         false_positive_rate=0.05,
         validation_digests=("0a1b2c",),
-        options=CALIBRATED,
+        options=DETECTOR,
     ),
+    model_case(kd.models.Detector, ensemble, "ensemble", options=DETECTOR),
 ]

@@ -18,6 +18,7 @@ def red_detector(columns=2, size=(8, 8), activation="softmax", data_format="chan
     x = keras.layers.GlobalAveragePooling2D(data_format=data_format)(inputs)
     head = keras.layers.Dense(columns, activation=activation)
     model = keras.Model(inputs, head(x))
+    model.class_names = ("fake", "real")
     kernel = np.zeros((3, columns), "float32")
     kernel[0, 0] = 10.0
     bias = np.zeros(columns, "float32")
@@ -86,6 +87,7 @@ def test_arrays_and_files_give_the_same_numbers(tmp_path):
     Image.fromarray(image).save(tmp_path / "image.png")
     inputs = keras.Input((8, 8, 3))
     model = keras.Model(inputs, keras.layers.Dense(2, "softmax")(keras.layers.Flatten()(inputs)))
+    model.class_names = ("fake", "real")
     images = [tmp_path / "image.png", image, (image / 255).astype("float32"), image / 255]
     rows = kd.evaluation.predict_images(model, images)
     expected = model.predict_on_batch(kd.datasets.load_image(images[0], (8, 8))[None])[0]
@@ -101,32 +103,53 @@ def test_threshold():
     ]
     assert verdicts() == ["real", "fake", "fake"]
     assert verdicts(threshold=0.6) == ["real", "real", "fake"]
-    model.threshold = 0.96
+    model = kd.models.Detector(model, threshold=0.96)
     assert verdicts() == ["real", "real", "real"]
     assert verdicts(threshold=0.0) == ["fake", "fake", "fake"]
     assert kd.evaluation.predict_images(model, images).threshold == 0.96
 
 
 @pytest.mark.parametrize("class_names", [("fake", "real"), ("real", "fake")])
-def test_one_sigmoid_column_is_the_probability_of_fake(class_names):
+def test_one_sigmoid_column_is_the_probability_of_the_second_class(class_names):
     model = red_detector(columns=1, activation="sigmoid")
+    del model.class_names
     (row,) = kd.evaluation.predict_images(model, red(200), class_names=class_names)
-    probabilities = dict(zip(class_names, row.probabilities, strict=True))
-    assert probabilities["fake"] == pytest.approx(0.9451, abs=1e-3)
-    assert probabilities["real"] == pytest.approx(1 - 0.9451, abs=1e-3)
-    assert row.verdict == "fake"
+    np.testing.assert_allclose(row.probabilities, [1 - 0.9451, 0.9451], atol=1e-3)
+    assert row.verdict == class_names[1]
 
 
-def test_names_of_the_model_and_more_classes():
-    model = red_detector(columns=3)
-    model.class_names = ("graphics", "photo", "scan")
-    predictions = kd.evaluation.predict_images(model, [red(255), red(0)])
-    assert predictions.class_names == model.class_names
-    assert predictions[0].verdict == "graphics"
-    assert predictions[1].verdict in ("photo", "scan")
-    assert predictions.threshold is None
-    with pytest.raises(ValueError, match="`threshold` needs two classes"):
-        kd.evaluation.predict_images(model, red(255), threshold=0.5)
+def test_a_plain_model_must_be_told_its_classes(folder):
+    model = red_detector()
+    del model.class_names
+    with pytest.raises(ValueError, match="Nothing says which class each column"):
+        kd.evaluation.predict_images(model, red(255))
+    predictions = kd.evaluation.predict_images(model, red(255), class_names=("FAKE", "REAL"))
+    assert predictions[0].verdict == "FAKE"
+    with pytest.raises(ValueError, match="`fake_class='photo'`"):
+        kd.evaluation.predict_images(model, red(255), class_names=("photo", "graphics"))
+    predictions = kd.evaluation.predict_images(
+        model, red(255), class_names=("photo", "graphics"), fake_class="graphics"
+    )
+    assert predictions[0].verdict == "photo"
+
+
+def test_everything_that_holds_images(folder):
+    """Generators, arrays of paths, indexes and datasets give the rows of the paths."""
+    model = red_detector()
+    paths = [folder / "b.png", folder / "deep" / "er" / "a.PNG"]
+    expected = [row[:1] + row[2:] for row in kd.evaluation.predict_images(model, paths)]
+    index = kd.datasets.ImageIndex.from_directory(folder / "deep", class_names=None)
+    for images in (
+        iter(paths),
+        np.array(list(map(str, paths))),
+        np.array(list(map(str, paths)), object),
+        (path for path in paths),
+    ):
+        rows = [row[:1] + row[2:] for row in kd.evaluation.predict_images(model, images)]
+        assert rows == expected
+    assert kd.evaluation.predict_images(model, index)[0].verdict == "real"
+    dataset = kd.datasets.reconstruction_dataset(index, (8, 8))
+    assert kd.evaluation.predict_images(model, dataset)[0].verdict == "real"
 
 
 def test_model_that_takes_any_size_and_channels_first():
@@ -141,7 +164,7 @@ def test_table_and_csv(folder, tmp_path):
     predictions = kd.evaluation.predict_images(red_detector(), folder)
     lines = str(predictions).splitlines()
     assert lines[0].split() == ["path", "fake", "real", "verdict", "error"]
-    assert lines[1].split() == [str(folder / "b.png"), "0.9933", "0.0067", "fake"]
+    assert lines[1].split() == [str(folder / "b.png"), "0.993", "0.007", "fake"]
     assert lines[4].endswith("zero bytes")
 
     predictions.to_csv(tmp_path / "predictions.csv")
@@ -172,15 +195,16 @@ def test_file_name_that_is_no_text(tmp_path):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (np.zeros((8, 8, 3), "int32"), r"`images` has dtype int32"),
+        (np.zeros((8, 8, 3), "int32"), r"`images` must be uint8 .* got dtype int32"),
         (np.zeros((8, 8, 3), "bool"), "dtype bool"),
-        (np.full((8, 8, 3), 255.0), "values from 255 to 255"),
-        ([red(0), np.full((8, 8, 3), -0.1)], r"`images\[1\]` .* values from -0.1 to -0.1"),
-        (np.full((1, 8, 8, 3), np.nan), "holds NaN"),
-        (np.zeros((8, 8)), r"has shape \(8, 8\)"),
-        (np.zeros((8, 8, 4), "uint8"), r"has shape \(8, 8, 4\)"),
-        (np.zeros((3, 8, 8), "uint8"), r"has shape \(3, 8, 8\)"),
-        (7, "has shape"),
+        (np.full((8, 8, 3), 255.0), "values from 0 to 255"),
+        ([red(0), np.full((8, 8, 3), -0.1)], r"`images\[1\]` .* values from -0.1 to 0"),
+        (np.full((1, 8, 8, 3), np.nan), "got NaN"),
+        (np.zeros((8, 8)), r"has the shape \(8, 8\)"),
+        (np.zeros((8, 8, 4), "uint8"), r"must have 3 channels"),
+        (np.zeros((3, 8, 8), "uint8"), r"must have 3 channels"),
+        (7, "got int"),
+        (b"face.png", "got bytes"),
     ],
 )
 def test_arrays_that_are_refused(images, message):
@@ -191,10 +215,10 @@ def test_arrays_that_are_refused(images, message):
 @pytest.mark.parametrize(
     ("model", "arguments", "message"),
     [
-        (lambda: "detector.keras", {}, "`model` must be a Keras model"),
-        (lambda: red_detector(columns=3), {}, "one probability for each of `class_names`"),
+        (lambda: "detector.keras", {}, "must be a Keras model"),
+        (lambda: red_detector(columns=3), {}, "two columns of probabilities, or one"),
         (lambda: red_detector(activation=None), {}, "must give probabilities"),
-        (lambda: keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), {}, "RGB images"),
+        (lambda: keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), {}, "4 axes"),
         (red_detector, {"threshold": 1.5}, "`threshold`"),
         (red_detector, {"batch_size": 0}, "`batch_size`"),
     ],

@@ -209,7 +209,7 @@ def test_flattening_keeps_its_size(autoencoder):
     with pytest.raises(ValueError, match="shape"):
         classifier.predict(IMAGES[:, :8, :12], verbose=0)
     open_size = ConvAutoencoder((None, None, 3), (6, 4))
-    with pytest.raises(ValueError, match="Use 'avg', 'max' or 'gem'"):
+    with pytest.raises(ValueError, match="Use another pooling"):
         EncoderClassifier.from_autoencoder(open_size)
 
 
@@ -237,10 +237,10 @@ def test_mixed_autoencoder_gives_a_mixed_classifier():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"pooling": "mean"}, "pooling='mean'"),
-        ({"activation": "relu"}, "activation='relu'"),
-        ({"l1": -0.1}, "l1=-0.1"),
-        ({"dropout": 1.0}, "dropout=1.0"),
+        ({"pooling": "mean"}, "got 'mean'"),
+        ({"activation": "relu"}, "`activation` must be .* got 'relu'"),
+        ({"l1": -0.1}, "`l1` must be .* got -0.1"),
+        ({"dropout": 1.0}, "`dropout` must be .* got 1.0"),
         ({"class_names": ("fake",)}, "`class_names`"),
         ({"class_names": ("fake", "fake")}, "`class_names`"),
     ],
@@ -255,9 +255,9 @@ def test_encoder_errors():
         EncoderClassifier(keras.layers.Conv2D(4, 3))
     with pytest.raises(ValueError, match="is not built"):
         EncoderClassifier(keras.Sequential([keras.layers.Conv2D(4, 3)]))
-    flat = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten()])
-    with pytest.raises(ValueError, match="4 axes"):
-        EncoderClassifier(flat)
+    number = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Reshape((4, 4, 4, 12))])
+    with pytest.raises(ValueError, match="a feature map of 4 axes"):
+        EncoderClassifier(number)
 
 
 def test_training_state_survives_saving(autoencoder, tmp_path):

@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 
+from keras_deepfake.explanation import grad_cam
 from keras_deepfake.models import ConvAutoencoder, EncoderClassifier
 from keras_deepfake.models._reconstruction_residual import ReconstructionResidual
-from keras_deepfake.visualization import grad_cam
 
 IMAGES = np.random.default_rng(0).random((8, 16, 16, 3), "float32")
 LABELS = keras.utils.to_categorical([0, 1] * 4)
@@ -201,7 +201,7 @@ def test_sequential_encoder_and_decoder():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"features": "image"}, "features='image'"),
+        ({"features": "image"}, "`features` must be one of .* got 'image'"),
         ({"features": "both", "copy_encoder": False}, "needs a copy"),
     ],
 )

@@ -2,14 +2,19 @@
 
 import keras
 
+from keras_deepfake.models._name_scopes import own_name_scope
 
-def copy_model(model, dtype=None):
+
+def copy_model(model, dtype=None, name=None):
     """Copies a model: configuration, trainable flags and weights, nothing shared.
+
+    The variables of the copy have paths of their own.
 
     Args:
         model: A built Keras model.
         dtype: Dtype policy that every layer of the copy gets, at any depth; `None` keeps
             each layer's own.
+        name: Name of the copy; `None` keeps that of the model.
 
     Returns:
         The copy, not compiled.
@@ -19,10 +24,12 @@ def copy_model(model, dtype=None):
     if dtype is not None:
         policy = keras.dtype_policies.get(dtype)
         config = _with_dtype(config, keras.dtype_policies.serialize(policy))
+    if name is not None:
+        config["config"]["name"] = name
     # What the model is made of is there, registered or not.
     classes = [type(layer) for layer in model._flatten_layers()]
     own = {cls.__name__: cls for cls in classes if not cls.__module__.startswith("keras.")}
-    with keras.saving.custom_object_scope(own):
+    with own_name_scope(model.name), keras.saving.custom_object_scope(own):
         copy = keras.saving.deserialize_keras_object(config, safe_mode=False)
     copy.set_weights(model.get_weights())
     return copy

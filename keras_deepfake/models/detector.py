@@ -1,0 +1,336 @@
+"""The detector: what a training ends in, and the one meaning of "fake"."""
+
+import keras
+import numpy as np
+
+from keras_deepfake._arguments import MOST_PLACES, check_integer, check_number
+from keras_deepfake._classes import find_fake
+from keras_deepfake.metrics import EqualErrorRate, ExpectedCalibrationError
+from keras_deepfake.models._members import (
+    common_class_names,
+    common_input,
+    distinct_members,
+    fake_column,
+)
+from keras_deepfake.models.detection_model import DetectionModel
+from keras_deepfake.models.image_batches import image_batches
+from keras_deepfake.models.log_odds import LogOddsCombination, log_odds, sigmoid
+from keras_deepfake.models.prediction import check_finite_weights, check_outputs, predict_batch
+
+
+@keras.saving.register_keras_serializable(package="keras_deepfake")
+class Detector(DetectionModel):
+    """One or several trained classifiers, their calibration, and the verdict.
+
+    It combines what its members say of an image:
+
+    `P(fake) = sigmoid(bias + Σ weightᵢ · log-odds of fake of member i)`
+
+    With one member and weight 1/T this is temperature scaling; several are a stacked ensemble.
+    `kd.evaluation.calibrate` fits weights, bias and threshold on validation images.
+
+    A detector owns the order of the classes, which of them is fake, the threshold, the size of
+    the images, and what calibration has seen. Every function of `evaluation`, `explanation` and
+    `reports` that is given another Keras model makes a detector of it first.
+
+    Args:
+        members: A built Keras model, or a list of them: classifiers of images in [0, 1] into two
+            columns of probabilities, or one. As Keras has it, columns are in the order of the
+            class numbers, and one column is the probability of class number 1, the second of
+            `class_names`. Members whose names, or those of their variables, clash are copied.
+        class_names: Two strings in the order of the output's columns. By default those of the
+            first member that has any; plain Keras models have none. Members with class names of
+            their own keep their order inside.
+        weights: Floats, one for each member; by default 1 divided by their number.
+        bias: Float.
+        threshold: Float in [0, 1]: an image is called fake when P(fake) is at least this.
+        image_size: `(height, width)` to which images are resized before they are scored. `None`
+            takes the size of the members; where they accept any size, images keep theirs.
+        fake_class: The name of the fake class, where it cannot be recognised (`"fake"`, `"REAL"`,
+            `"1_fake"`, `"manipulated"` and their like are).
+        false_positive_rate: Float or `None`, the rate that the threshold was chosen for.
+        validation_digests: Strings, digests of images that calibration has seen. Evaluation
+            refuses these images.
+        **kwargs: Base model arguments, such as `name`.
+
+    Input shape:
+        That of the members, floating point in [0, 1].
+
+    Output shape:
+        `(batch, 2)`: float32 probabilities in the order of `class_names`, which sum to 1.
+
+    Attributes:
+        members: Tuple of the classifiers.
+        fake_index: 0 or 1, the column of the fake class.
+
+    Raises:
+        ValueError: If a member is no built classifier into one or two columns, the members take
+            images of different sizes, nothing says which class is fake, a member's class names
+            and `class_names` disagree, or another argument does not fit the description.
+
+    Example:
+        ```python
+        autoencoder = kd.models.ConvAutoencoder(image_shape=(32, 32, 3), filters=(16, 8))
+        classifier = kd.models.EncoderClassifier.from_autoencoder(autoencoder)
+        detector = kd.models.Detector(classifier, threshold=0.31)
+        images = np.random.default_rng(0).random((4, 32, 32, 3), "float32")
+        detector.scores(images)  # P(fake), float32 of shape (4,)
+        detector.verdicts(images)  # array of "fake" and "real"
+        ```
+
+    Reference:
+        Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2
+        (temperature scaling); Wolpert, "Stacked Generalization", Neural Networks 1992.
+    """
+
+    def __init__(
+        self,
+        members,
+        class_names=None,
+        weights=None,
+        bias=0.0,
+        threshold=0.5,
+        image_size=None,
+        *,
+        fake_class=None,
+        false_positive_rate=None,
+        validation_digests=(),
+        **kwargs,
+    ):
+        members = distinct_members(members)
+        class_names = common_class_names(members, class_names, fake_class)
+        fake_index = find_fake(class_names, fake_class)
+        fake_columns = [fake_column(member, class_names, fake_index) for member in members]
+        if weights is None:
+            weights = [1 / len(members)] * len(members)
+        weights = _weights(weights, len(members))
+        bias = check_number("bias", bias)
+        threshold = check_number("threshold", threshold, 0, 1)
+        if false_positive_rate is not None:
+            false_positive_rate = check_number(
+                "false_positive_rate", false_positive_rate, above=0, below=1
+            )
+        validation_digests = _digests(validation_digests)
+        input_shape, input_spec, image_size = common_input(members, image_size)
+
+        # === Functional model ===
+        inputs = keras.Input(input_shape[1:], name="images")
+        combination = LogOddsCombination(
+            weights, bias, fake_columns, fake_index, name="combination"
+        )
+        super().__init__(inputs, combination([member(inputs) for member in members]), **kwargs)
+        # A member of images of any size stays one.
+        self.input_spec = input_spec
+
+        # === Config ===
+        self.dtype_policy = members[0].dtype_policy
+        self.members = tuple(members)
+        self.class_names = class_names
+        self.fake_index = fake_index
+        self.member_weights = weights
+        self.bias = bias
+        self.threshold = threshold
+        self.image_size = image_size
+        self.false_positive_rate = false_positive_rate
+        self.validation_digests = validation_digests
+        self._fake_columns = tuple(fake_columns)
+
+    def scores(self, images, batch_size=32):
+        """Computes P(fake) of images, whatever holds them.
+
+        Args:
+            images: An array of images (uint8 in 0-255, or floating point in 0-1), the path of an
+                image or of a folder, an `ImageIndex`, a dataset of batches, or an iterable of
+                these.
+            batch_size: Integer, how many images are scored at a time.
+
+        Returns:
+            Float32 NumPy array of shape `(images,)`, in [0, 1].
+
+        Raises:
+            ValueError: For pixel values outside the range, files that cannot be read (with their
+                paths), members whose weights are not finite or whose outputs are no
+                probabilities. `kd.evaluation.predict_images` gives unreadable files a row.
+        """
+        scores = []
+        for batch, batch_scores in self.score_batches(images, batch_size):
+            batch.check_read()
+            scores.append(batch_scores)
+        return np.concatenate(scores) if scores else np.empty(0, "float32")
+
+    def verdicts(self, images, batch_size=32):
+        """Names the class of images: the fake one where P(fake) reaches the threshold.
+
+        Args:
+            images: As for `scores`.
+            batch_size: Integer, how many images are scored at a time.
+
+        Returns:
+            NumPy array of strings among `class_names`, of shape `(images,)`.
+        """
+        return self.verdicts_of(self.scores(images, batch_size))
+
+    def verdicts_of(self, scores):
+        """Names the class of each score, as `verdicts` does for images."""
+        names = np.array([self.class_names[self.fake_index], self.class_names[1 - self.fake_index]])
+        return names[np.where(np.asarray(scores) >= self.threshold, 0, 1)]
+
+    def score_batches(self, data, batch_size=32, labelled=False):
+        """Yields the images that `data` holds in batches, in their order, with their scores.
+
+        Args:
+            data: As `images` of `scores`; labels beside the images are kept.
+            batch_size: Integer, how many images are scored at a time.
+            labelled: Boolean, whether every image must have a label.
+
+        Yields:
+            Pairs of an `ImageBatch` (`pixels`, an array in the layout of the model, and `images`,
+            each with `name`, `label` and `problem`) and its scores, a float32 array. A file that
+            cannot be read is a batch of one image with its `problem`, and no score.
+        """
+        batch_size = check_integer("batch_size", batch_size, 1, MOST_PLACES)
+        check_finite_weights(self)
+        for batch in image_batches(data, self.input_shape, self.image_size, batch_size, labelled):
+            is_read = batch.images[0].problem is None
+            yield batch, self.score_pixels(batch.pixels) if is_read else np.empty(0, "float32")
+
+    def score_pixels(self, pixels):
+        """Computes P(fake) of one batch of images in the layout of the model's input.
+
+        Args:
+            pixels: NumPy array with values in [0, 1].
+
+        Returns:
+            Float32 NumPy array of shape `(images,)`.
+        """
+        total = self.bias + self.member_log_odds(pixels) @ np.array(self.member_weights)
+        return sigmoid(total).astype("float32")
+
+    def member_log_odds(self, pixels):
+        """Computes the log-odds of fake of each member, for one batch of images.
+
+        Args:
+            pixels: As for `score_pixels`.
+
+        Returns:
+            Float64 NumPy array of shape `(images, members)`.
+        """
+        columns = [
+            log_odds(check_outputs(predict_batch(member, pixels), len(pixels), member.name), column)
+            for member, column in zip(self.members, self._fake_columns, strict=True)
+        ]
+        return np.stack(columns, axis=1)
+
+    def default_compile_arguments(self):
+        return {
+            "optimizer": keras.optimizers.Adam(1e-3),
+            "loss": keras.losses.CategoricalCrossentropy(),
+            "metrics": [
+                EqualErrorRate(class_id=self.fake_index),
+                ExpectedCalibrationError(class_id=self.fake_index),
+            ],
+        }
+
+    def arguments(self):
+        """The arguments that make this detector again, from the same members."""
+        return {
+            "members": list(self.members),
+            "class_names": self.class_names,
+            "weights": self.member_weights,
+            "bias": self.bias,
+            "threshold": self.threshold,
+            "image_size": self.image_size,
+            "fake_class": self.class_names[self.fake_index],
+            "false_positive_rate": self.false_positive_rate,
+            "validation_digests": self.validation_digests,
+        }
+
+    def get_config(self):
+        members = [keras.saving.serialize_keras_object(member) for member in self.members]
+        for member in members:
+            member.pop("compile_config", None)
+        return {**super().get_config(), **self.arguments(), "members": members}
+
+
+def as_detector(model, class_names=None, fake_class=None, image_size=None, data=None):
+    """Makes a `Detector` of any classifier; a detector stays as it is.
+
+    Args:
+        model: A `Detector`, an `EncoderClassifier`, or any built Keras model from images in
+            [0, 1] to two columns of probabilities, or one.
+        class_names: Strings, the classes in the order of the labels that the model was trained
+            on, where it does not hold them itself.
+        fake_class: The name of the fake class, where it cannot be recognised.
+        image_size: `(height, width)` to which images are resized, where the model does not say.
+        data: What the detector is to be used on. An `ImageIndex` tells a plain model its class
+            names, and must not contradict those of others.
+
+    Returns:
+        A `Detector` that shares the model.
+
+    Raises:
+        ValueError: As `Detector`, and if the fake class has one place in the model and another
+            in the index.
+
+    Example:
+        ```python
+        model = keras.Sequential(
+            [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
+        )
+        detector = kd.models.as_detector(model, class_names=("real", "fake"))
+        detector.fake_index  # 1
+        ```
+    """
+    index_names = getattr(data, "class_names", None) if hasattr(data, "paths") else None
+    if isinstance(model, Detector):
+        changes = {"class_names": class_names, "image_size": image_size}
+        changes = {name: value for name, value in changes.items() if value is not None}
+        if fake_class is not None:
+            changes["fake_class"] = fake_class
+        detector = model
+        if any(changes[name] != model.arguments()[name] for name in changes):
+            detector = Detector(**{**model.arguments(), **changes}, name=model.name)
+    else:
+        names = class_names
+        if names is None and getattr(model, "class_names", None) is None:
+            names = index_names
+        detector = Detector(model, class_names=names, image_size=image_size, fake_class=fake_class)
+    if index_names is not None:
+        _check_index(detector, tuple(index_names), fake_class)
+    return detector
+
+
+def _check_index(detector, index_names, fake_class):
+    if len(index_names) != 2:
+        raise ValueError(
+            f"Detection has two classes; the index has {len(index_names)}: {index_names}."
+        )
+    if fake_class not in index_names:
+        fake_class = None
+    same = tuple(map(str.casefold, index_names)) == tuple(map(str.casefold, detector.class_names))
+    if not same and find_fake(index_names, fake_class) != detector.fake_index:
+        raise ValueError(
+            f"The classes of the index are {index_names}, those of the model "
+            f"{detector.class_names}: they have the fake class at different places, so that the "
+            "labels of the one are wrong for the other. Index the images with "
+            f"`class_names` in the order of the model; if the model was trained on labels in the "
+            f"order {index_names}, it was given the wrong `class_names`: set them right."
+        )
+
+
+def _weights(weights, count):
+    if (
+        not hasattr(weights, "__len__")
+        or isinstance(weights, (str, bytes))
+        or len(weights) != count
+    ):
+        raise ValueError(
+            f"`weights` must be {count} numbers, one for each member; got {weights!r}."
+        )
+    return tuple(check_number("weights", weight) for weight in weights)
+
+
+def _digests(digests):
+    if not isinstance(digests, (tuple, list)) or not all(isinstance(d, str) for d in digests):
+        raise ValueError(f"`validation_digests` must be a tuple of strings; got {digests!r}.")
+    return tuple(digests)

@@ -1,0 +1,297 @@
+"""Images from whatever holds them, in batches for a model: the one way in which they are read."""
+
+import collections
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from keras_deepfake._pixels import to_numpy, unit_pixels
+
+# Decoding runs outside Python's lock; more images than this wait for the model only in vain.
+NUM_READERS = 4
+READ_AHEAD = 128
+# Images of an array that are converted at a time.
+CHUNK = 256
+
+
+class Image(NamedTuple):
+    """One image on its way to a model.
+
+    Attributes:
+        name: Path of the file, or place in the data, such as `"images[3]"`.
+        pixels: Float32 array in [0, 1]; `None` where a file is not read yet or cannot be.
+        label: Number of the class, or `None`.
+        problem: Why the file cannot be read, or `None`.
+    """
+
+    name: str
+    pixels: np.ndarray | None = None
+    label: int | None = None
+    problem: str | None = None
+
+
+class ImageBatch(NamedTuple):
+    """Images of one shape as a model gets them, and what belongs to them.
+
+    Attributes:
+        pixels: Float32 array in [0, 1] in the layout of the model.
+        images: The `Image`s, in the same order.
+    """
+
+    pixels: np.ndarray
+    images: list
+
+    def check_read(self):
+        """Raise if this is a file that cannot be read."""
+        image = self.images[0]
+        if image.problem is not None:
+            raise ValueError(f"{image.name!r} cannot be read: {image.problem}.")
+
+
+def image_batches(data, input_shape, image_size=None, batch_size=32, labelled=False):
+    """Yield the images that `data` holds in batches, in their order.
+
+    Only images of one shape in a row share a batch. A file that cannot be read is a batch of one
+    `Image` with its `problem`, and of no pixels.
+
+    Args:
+        data: An `ImageIndex`; the path of an image, or of a folder that is searched recursively;
+            an array of images, or of one; a pair `(images, labels)` of arrays; a `tf.data` or
+            `keras.utils.PyDataset` of batches, with labels or without; or an iterable of all
+            these. Arrays are uint8 in 0-255 or floating point in 0-1.
+        input_shape: Shape of the model's input, with the batch axis.
+        image_size: `(height, width)` to which RGB images are resized; `None` keeps their size.
+        batch_size: Integer.
+        labelled: Whether every image must have a label: one-hot of two columns, or the number of
+            its class.
+
+    Raises:
+        ValueError: for arrays of another shape or range, labels that are missing or no classes,
+            a dataset that never ends, and what holds no images.
+    """
+    layout = _Layout(input_shape, image_size)
+    if getattr(data, "paths", None) is not None and image_size is not None:
+        images = _index_images(data, image_size, batch_size)
+    else:
+        images = _images(data, "images")
+    waiting = []
+    for image in _read_ahead(images, layout):
+        if labelled and image.label is None:
+            raise ValueError(
+                f"{image.name!r} has no label. Give an `ImageIndex` with classes, a tuple "
+                "`(images, labels)` of arrays, or a dataset of such batches."
+            )
+        if waiting and (
+            len(waiting) == batch_size
+            or image.pixels is None
+            or image.pixels.shape != waiting[0].pixels.shape
+        ):
+            yield _batch(waiting)
+            waiting = []
+        if image.pixels is None:
+            yield ImageBatch(np.empty((0, 0, 0, 0), "float32"), [image])
+        else:
+            waiting.append(image)
+    if waiting:
+        yield _batch(waiting)
+
+
+def count_images(data):
+    """The number of images where it is known without reading them, else `None`."""
+    if hasattr(data, "paths"):
+        return len(data)
+    if isinstance(data, tuple) and len(data) == 2 and np.ndim(data[0]) == 4:
+        return len(data[0])
+    return None
+
+
+def _batch(images):
+    return ImageBatch(np.stack([image.pixels for image in images]), images)
+
+
+class _Layout:
+    """Brings images to the size and the axes of a model's input."""
+
+    def __init__(self, input_shape, image_size):
+        self.channels_first = input_shape[-1] not in (1, 3) and input_shape[1] in (1, 3)
+        self.channels = input_shape[1 if self.channels_first else -1]
+        self.image_size = image_size
+
+    def read(self, image):
+        """The image of a file that is to be read."""
+        from keras_deepfake.datasets import load_image
+
+        try:
+            pixels = load_image(image.name, self.image_size)
+        except ValueError as error:
+            # The path has a place of its own.
+            reason = str(error).removeprefix(f"`path`={image.name!r} cannot be read: ").rstrip(".")
+            return image._replace(problem=reason)
+        return image._replace(pixels=self.fit(pixels, image.name))
+
+    def fit(self, pixels, name):
+        if self.channels_first and pixels.shape[0] == self.channels:
+            pixels = np.moveaxis(pixels, 0, -1)
+        if pixels.shape[-1] != self.channels:
+            raise ValueError(
+                f"{name!r} must have {self.channels} channels, as the model takes them; it has "
+                f"the shape {pixels.shape}."
+            )
+        if self.image_size is not None and pixels.shape[:2] != self.image_size:
+            from keras_deepfake.datasets.image_files import resize_image
+
+            if self.channels != 3:
+                raise ValueError(
+                    f"{name!r} must have the size {self.image_size}; got {pixels.shape[:2]}. Only "
+                    "RGB images are resized."
+                )
+            pixels = np.asarray(resize_image(pixels * np.float32(255), self.image_size))
+        return np.moveaxis(pixels, -1, 0) if self.channels_first else pixels
+
+
+def _read_ahead(images, layout):
+    """Yield the images with their pixels, reading files in threads."""
+    pending = collections.deque()
+    with ThreadPoolExecutor(NUM_READERS) as pool:
+        for image in images:
+            if image.pixels is not None:
+                pending.append(image._replace(pixels=layout.fit(image.pixels, image.name)))
+            elif image.problem is None:
+                pending.append(pool.submit(layout.read, image))
+            else:
+                pending.append(image)
+            if len(pending) > READ_AHEAD or not isinstance(pending[0], Future):
+                yield _done(pending.popleft())
+        while pending:
+            yield _done(pending.popleft())
+
+
+def _done(image):
+    return image.result() if isinstance(image, Future) else image
+
+
+def _images(data, place):
+    """Yield an `Image` for everything in the data; files are not read yet."""
+    if hasattr(data, "paths"):
+        labels = [None] * len(data) if data.labels is None else data.labels.tolist()
+        for path, label in zip(data.paths, labels, strict=True):
+            yield Image(path, label=label)
+    elif isinstance(data, (str, os.PathLike)):
+        yield from _files(os.fsdecode(data))
+    elif _is_pair(data):
+        yield from _array_images(data[0], place, data[1])
+    elif isinstance(data, keras.utils.PyDataset):
+        yield from _dataset_images((data[i] for i in range(len(data))), place)
+    elif hasattr(data, "element_spec"):
+        if int(data.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
+            raise ValueError(
+                "The dataset never ends; leave out `.repeat()`, or add `.take(batches)`."
+            )
+        yield from _dataset_images(data, place)
+    elif hasattr(data, "shape") and not _holds_paths(data):
+        yield from _array_images(data, place)
+    elif hasattr(data, "__iter__") and not isinstance(data, (bytes, dict)):
+        for i, item in enumerate(data):
+            if isinstance(item, tuple) and not isinstance(data, (tuple, list)):
+                yield from _dataset_images([item], f"{place}[{i}]")
+            else:
+                yield from _images(item, f"{place}[{i}]")
+    else:
+        raise ValueError(
+            f"`{place}` must be an `ImageIndex`, a path, an array, a dataset of batches, or an "
+            f"iterable of these; got {type(data).__name__}."
+        )
+
+
+def _holds_paths(array):
+    return isinstance(array, np.ndarray) and array.dtype.kind in "OUS" and array.ndim > 0
+
+
+def _is_pair(data):
+    """Whether these are `(images, labels)`, and not two images."""
+    return (
+        isinstance(data, (tuple, list))
+        and len(data) in (2, 3)
+        and len(getattr(data[0], "shape", ())) == 4
+        and np.ndim(data[1]) in (1, 2)
+    )
+
+
+def _files(path):
+    if not os.path.isdir(path):
+        yield Image(path)
+        return
+    # TensorFlow loads only where images are read.
+    from keras_deepfake.datasets.image_files import walk_images
+
+    problems = []
+    found = dict.fromkeys(os.path.join(path, name) for name in walk_images(path, "", problems))
+    for file, problem in sorted({**found, **dict(problems)}.items()):
+        yield Image(file, problem=problem)
+
+
+def _index_images(index, image_size, batch_size):
+    """The images of an index by the `tf.data` pipeline, which is the fastest."""
+    from keras_deepfake.datasets import reconstruction_dataset
+
+    known = _images(index, "images")
+    for pixels, _ in reconstruction_dataset(index, image_size, batch_size):
+        for image in to_numpy(pixels, "images"):
+            yield next(known)._replace(pixels=image)
+
+
+def _dataset_images(batches, place):
+    count = 0
+    for batch in batches:
+        parts = batch if isinstance(batch, (tuple, list)) else (batch,)
+        pixels, labels = parts[0], parts[1] if len(parts) > 1 else None
+        # The targets of an autoencoder are images, not labels.
+        if labels is not None and len(getattr(labels, "shape", ())) > 2:
+            labels = None
+        if len(getattr(pixels, "shape", ())) == 3:  # not batched
+            pixels, labels = pixels[None], None if labels is None else np.asarray(labels)[None]
+        for image in _array_images(pixels, place, labels):
+            yield image._replace(name=f"{place}[{count}]")
+            count += 1
+
+
+def _array_images(pixels, place, labels=None):
+    pixels = to_numpy(pixels, place)
+    if pixels.ndim == 3 and labels is None:
+        yield Image(place, unit_pixels(pixels, place))
+        return
+    if pixels.ndim != 4 or 0 in pixels.shape[1:]:
+        raise ValueError(
+            f"`{place}` has the shape {pixels.shape}. Give images of shape (height, width, "
+            "channels) or (batch, height, width, channels)."
+        )
+    numbers = [None] * len(pixels) if labels is None else class_numbers(labels)
+    if len(numbers) != len(pixels):
+        raise ValueError(
+            f"There must be a label for each image; got {len(numbers)} labels for {len(pixels)} "
+            "images."
+        )
+    for start in range(0, len(pixels), CHUNK):
+        for i, image in enumerate(unit_pixels(pixels[start : start + CHUNK], place), start):
+            yield Image(f"{place}[{i}]", image, numbers[i])
+
+
+def class_numbers(labels):
+    """Class numbers, as a list, of one-hot labels in two columns or of numbers 0 and 1."""
+    labels = to_numpy(labels, "labels")
+    if labels.ndim == 2 and labels.shape[1] == 2:
+        if not (np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()):
+            raise ValueError("Labels in two columns must be one-hot, a 0 and a 1 in each row.")
+        return labels.argmax(axis=1).tolist()
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or not np.isin(labels, (0, 1)).all():
+        raise ValueError(
+            "Labels must be one-hot of shape (images, 2), or class numbers 0 and 1 of shape "
+            f"(images,) or (images, 1), in the order of the class names; got shape {labels.shape} "
+            f"with values such as {labels.ravel()[:3].tolist()}. Detection has two classes."
+        )
+    return labels.astype(int).tolist()

@@ -1,0 +1,41 @@
+"""What a model says of one batch, checked."""
+
+import numpy as np
+
+from keras_deepfake._pixels import TOLERANCE
+from keras_deepfake.models.divergence_check import non_finite_weight
+
+
+def predict_batch(model, batch):
+    """The model's output for one batch, as a NumPy array with a row for each image.
+
+    Under `tf.distribute` Keras's own `predict_on_batch` returns every row once a replica.
+    """
+    return np.asarray(model.predict_on_batch(batch))[: len(batch)]
+
+
+def check_finite_weights(model):
+    """Raise if a weight is NaN or infinite: on TensorFlow a ReLU makes 0 of NaN, and hides it."""
+    path = non_finite_weight(model)
+    if path is not None:
+        raise ValueError(
+            f"Model {model.name!r} has weights that are not finite, in {path!r}: its training "
+            "diverged, or its file is damaged."
+        )
+
+
+def check_outputs(outputs, count, name):
+    """Probabilities of `count` images in one or two columns, as float64, or what is wrong."""
+    if outputs.shape not in ((count, 1), (count, 2)):
+        raise ValueError(
+            f"Model {name!r} must give one row of probabilities an image, in one or two columns; "
+            f"got shape {outputs.shape} for {count} images."
+        )
+    outputs = outputs.astype("float64")
+    # NaN fails both comparisons.
+    if not (outputs.min(initial=0.0) >= -TOLERANCE and outputs.max(initial=1.0) <= 1 + TOLERANCE):
+        raise ValueError(
+            f"Model {name!r} must give probabilities; its outputs run from {outputs.min():g} to "
+            f"{outputs.max():g}. If they are logits, put a softmax or sigmoid behind them."
+        )
+    return np.clip(outputs, 0.0, 1.0)
