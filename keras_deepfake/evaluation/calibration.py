@@ -16,6 +16,7 @@ from keras_deepfake.models.prediction import check_finite_weights
 
 # Digests that a calibrated detector keeps: enough to notice any overlap that matters, and small.
 MAX_DIGESTS = 1000
+HIGHEST_TEMPERATURE = 100.0
 
 
 def calibrate(
@@ -63,9 +64,9 @@ def calibrate(
         A `kd.models.Detector`.
 
     Raises:
-        ValueError: for validation images of one class; for scores that rank fakes no higher than
-            reals; for a `false_positive_rate` that is too small for the number of reals; and for
-            what `kd.models.Detector` and `evaluate_detector` refuse.
+        ValueError: for validation images of one class; for a `false_positive_rate` that is too
+            small for the number of reals; and for what `kd.models.Detector` and
+            `evaluate_detector` refuse. Scores that do not favour the true class only warn.
 
     Example:
     ```python
@@ -164,12 +165,10 @@ def _fit_temperature(fakes, log_odds):
         """Slope of the convex negative log-likelihood along 1 / temperature."""
         return np.mean(-margins * (1 - np.tanh(margins / temperature / 2)) / 2)
 
-    low, high = 0.01, 100.0
+    low, high = 0.01, HIGHEST_TEMPERATURE
     if slope(high) >= 0:
-        raise ValueError(
-            "`validation` cannot calibrate this model: its probabilities do not favour the true "
-            "class. Is the model trained, and are labels and columns in the same order?"
-        )
+        _warn_of_guessing()
+        return high
     if slope(low) <= 0:
         warnings.warn(
             "The model separates the validation images perfectly, which leaves its temperature "
@@ -182,6 +181,17 @@ def _fit_temperature(fakes, log_odds):
         middle = math.sqrt(low * high)
         low, high = (low, middle) if slope(middle) < 0 else (middle, high)
     return math.sqrt(low * high)
+
+
+def _warn_of_guessing():
+    # Not an error: the training that led here may have been long.
+    warnings.warn(
+        "On the validation images the probabilities do not favour the true class, so that all "
+        "are brought close to one half. Is the model trained, and are labels and columns in the "
+        "same order?",
+        UserWarning,
+        stacklevel=4,
+    )
 
 
 def stacking_weights(fakes, log_odds):
@@ -230,10 +240,8 @@ def stacking_weights(fakes, log_odds):
         if moved < 1e-9:
             break
     if not solution[:k].any():
-        raise ValueError(
-            "`validation` cannot calibrate these models: the probabilities of none of them favour "
-            "the true class. Are they trained, and are labels and columns in the same order?"
-        )
+        _warn_of_guessing()
+        return (1 / HIGHEST_TEMPERATURE / k,) * k, 0.0
     return tuple(map(float, solution[:k])), float(solution[k])
 
 
