@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_deepfake.evaluation._bootstrap import percentile_interval, resampled_weights
+from keras_deepfake.evaluation.bootstrap import percentile_interval, resampled_weights
 
 _NUM_FOLDS = 5
 _NUM_RESAMPLES = 1000

@@ -9,7 +9,7 @@ import numpy as np
 from keras_deepfake._arguments import check_entries, check_integer, check_number, check_seed
 from keras_deepfake._results import Result
 from keras_deepfake._text import printable, text_table
-from keras_deepfake.evaluation._bootstrap import (
+from keras_deepfake.evaluation.bootstrap import (
     percentile_interval,
     resampled_weights,
     smaller_class,

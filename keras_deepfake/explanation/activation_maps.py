@@ -5,11 +5,25 @@ import contextlib
 import keras
 import numpy as np
 
-from keras_deepfake._pixels import unit_pixels
+from keras_deepfake._arguments import MOST_PLACES, check_choice, check_flag, check_integer
+from keras_deepfake.explanation._images import check_images
+from keras_deepfake.models import as_detector
+from keras_deepfake.models.model_copy import copy_model
+from keras_deepfake.models.prediction import check_finite_weights, check_outputs
 
 
-def grad_cam(model, images, layer=None, class_index=0, elementwise=True, batch_size=32):
-    """Map the places of an image that speak for a class.
+def grad_cam(
+    model,
+    images,
+    layer=None,
+    class_name=None,
+    elementwise=True,
+    batch_size=32,
+    *,
+    class_names=None,
+    fake_class=None,
+):
+    """Map the places of an image that speak for its being fake.
 
     The activations of a convolutional layer are weighted by the gradient of the class score and
     summed over the channels; negative sums, which speak against the class, become zero. The map
@@ -17,31 +31,39 @@ def grad_cam(model, images, layer=None, class_index=0, elementwise=True, batch_s
     an image, not between images. A map of zeros means that nothing in the layer speaks for the
     class.
 
-    The score is the log-odds of the class against the others, log p - log of the sum of their
-    probabilities. For two classes under a softmax this is exactly the difference of the logits;
-    unlike that of the probability its gradient does not vanish when the model is sure.
+    The score is the log-odds of the class, log p - log (1 - p). For two columns under a softmax
+    this is exactly the difference of the logits; unlike that of the probability its gradient does
+    not vanish when the model is sure. Only a sigmoid in one column, which float32 cannot tell from
+    1 above a logit of 17, leaves no gradient there.
+
+    The maps are computed on a copy of the model, so that the model may predict or train meanwhile.
 
     Args:
-        model: Keras model from images to probabilities of shape `(images, classes)`, such as an
-            `EncoderClassifier`.
+        model: A `Detector`, an `EncoderClassifier`, or any Keras model that `as_detector` takes.
         images: Array or tensor of shape `(images, height, width, channels)`, or channels first
-            if the model is so. uint8, which is scaled, or float in [0, 1].
+            if the model is so. uint8, which is scaled, or floating point in [0, 1].
         layer: A layer with a 4-D output anywhere in the model, nested models included, or its
-            name. By default the last one. Earlier layers give finer maps.
-        class_index: Integer, the column of the class. By default that of fakes.
+            name. By default the last one, of a detector's member with the largest weight.
+            Earlier layers give finer maps.
+        class_name: The class that the places speak for, one of the model's. By default the fake
+            one.
         elementwise: Boolean. `True` weights each activation by its own gradient (HiResCAM): for
             a head that is linear in the feature map, flattened or averaged, the sum of such
             products over the map is the score but for the bias. `False` averages the gradient
             over the map first (Grad-CAM), which loses where a flatten head looks.
         batch_size: Integer, how many images are explained at a time.
+        class_names: Two strings, the classes of a plain Keras model in the order of the labels
+            that it was trained on.
+        fake_class: The name of the fake class, where it cannot be recognised.
 
     Returns:
         Float32 array of shape `(images, height, width)`, in [0, 1].
 
     Raises:
-        ValueError: for images of another dtype or value range, a layer that is not in the model,
-            has no 4-D output or does not lead to the output, a class index out of range, and a
-            model that does not return probabilities.
+        ValueError: for images of another shape, dtype or value range, a layer that is not in the
+            model, has no 4-D output or does not lead to the output, a class that the model does
+            not have, and a model of which `as_detector` can make no detector or that does not
+            return probabilities.
 
     Example:
     ```python
@@ -56,15 +78,24 @@ def grad_cam(model, images, layer=None, class_index=0, elementwise=True, batch_s
         [Selvaraju et al., 2017](https://arxiv.org/abs/1610.02391), equations 1 and 2, and
         [Draelos and Carin, 2020](https://arxiv.org/abs/2011.08891) for `elementwise=True`.
     """
-    images = unit_pixels(images)
-    layers = list(_innermost_layers(model))
-    layer = _find_layer(layers, layer)
-    channels_first = _data_format([layer, *reversed(layers)]) == "channels_first"
+    check_flag("elementwise", elementwise)
+    batch_size = check_integer("batch_size", batch_size, 1, MOST_PLACES)
+    original = as_detector(model, class_names, fake_class)
+    column = original.fake_index
+    if class_name is not None:
+        check_choice("class_name", class_name, original.class_names)
+        column = original.class_names.index(class_name)
+    images = check_images(images, original)
+    check_finite_weights(original)
+
+    detector = copy_model(original)
+    layer = _find_layer(original, detector, layer)
+    channels_first = _data_format([layer, *reversed(_graph_layers(detector))]) == "channels_first"
     height, width = images.shape[2:] if channels_first else images.shape[1:3]
     maps = []
     for start in range(0, len(images), batch_size):
         batch = keras.ops.convert_to_tensor(images[start : start + batch_size])
-        activations, gradients = _activations_and_gradients(model, layer, batch, class_index)
+        activations, gradients = _activations_and_gradients(detector, layer, batch, column)
         if channels_first:
             activations, gradients = (np.moveaxis(x, 1, -1) for x in (activations, gradients))
         if not elementwise:
@@ -77,27 +108,36 @@ def grad_cam(model, images, layer=None, class_index=0, elementwise=True, batch_s
     return maps / np.where(largest > 0, largest, 1)
 
 
-def _innermost_layers(model):
+def _graph_layers(model):
     """All layers in the order of `Model.layers`, with nested models replaced by theirs."""
+    layers = []
     for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _innermost_layers(layer)
-        else:
-            yield layer
+        layers += _graph_layers(layer) if isinstance(layer, keras.Model) else [layer]
+    return layers
 
 
-def _find_layer(layers, wanted):
+def _find_layer(original, copy, wanted):
+    """The layer of the copy that is wanted, which may be told by that of the original."""
     if isinstance(wanted, keras.layers.Layer):
-        return wanted
-    maps = {
-        layer.name: layer
-        for layer in layers
-        if not isinstance(layer, keras.layers.InputLayer)
-        and len(getattr(getattr(layer, "output", None), "shape", ())) == 4
-    }
-    if wanted is None and maps:
-        return list(maps.values())[-1]
-    if wanted not in maps:
+        pairs = zip(original._flatten_layers(), copy._flatten_layers(), strict=True)
+        found = [twin for layer, twin in pairs if layer is wanted]
+        if not found:
+            raise ValueError(
+                f"`layer` {wanted.name!r} is not used by the model. Take a layer of this very "
+                "model, or the name of one."
+            )
+        return found[0]
+    maps = _feature_maps(copy)
+    if not maps:
+        raise ValueError(
+            "`model` has no layer with a feature map, which has 4 axes: tokens and vectors have no "
+            "places to point at."
+        )
+    if wanted is None:
+        heaviest = copy.members[int(np.argmax(copy.member_weights))]
+        return list((_feature_maps(heaviest) or maps).values())[-1]
+    # Not `in`, which what has no hash raises at.
+    if not isinstance(wanted, str) or wanted not in maps:
         raise ValueError(
             f"`layer` must be a layer with a 4-D output, or the name of one; got {wanted!r}. "
             f"The model has {list(maps)}."
@@ -105,13 +145,23 @@ def _find_layer(layers, wanted):
     return maps[wanted]
 
 
+def _feature_maps(model):
+    """The layers with a 4-D output by their names."""
+    return {
+        layer.name: layer
+        for layer in _graph_layers(model)
+        if not isinstance(layer, keras.layers.InputLayer)
+        and len(getattr(getattr(layer, "output", None), "shape", ())) == 4
+    }
+
+
 def _data_format(layers):
     default = keras.config.image_data_format()
     return next((x.data_format for x in layers if hasattr(x, "data_format")), default)
 
 
-def _activations_and_gradients(model, layer, images, class_index):
-    """Output of `layer`, and the gradient of the class scores with respect to it."""
+def _activations_and_gradients(detector, layer, images, column):
+    """Output of `layer`, and the gradient of the class's log-odds with respect to it."""
     outputs = []
 
     def record(call):
@@ -122,38 +172,21 @@ def _activations_and_gradients(model, layer, images, class_index):
         return recording_call
 
     with _changed_call(layer, record):
-        probabilities = keras.ops.convert_to_numpy(model(images, training=False))
-    if not outputs:
-        raise ValueError(f"`layer` {layer.name!r} is not used by the model {model.name!r}.")
-    if len(outputs) > 1 or len(outputs[0].shape) != 4:
+        for member in detector.members:
+            probabilities = keras.ops.convert_to_numpy(member(images, training=False))
+            check_outputs(probabilities, len(images), member.name)
+    shapes = [tuple(getattr(output, "shape", ())) for output in outputs]
+    if len(shapes) != 1 or len(shapes[0]) != 4:
         raise ValueError(
             f"`layer` {layer.name!r} must be called once and return one 4-D feature map; it was "
-            f"called {len(outputs)} times and returned shape {tuple(outputs[0].shape)}."
-        )
-    if (
-        probabilities.ndim != 2
-        or probabilities.shape[1] < 2
-        or not np.all((probabilities >= 0) & (probabilities <= 1 + 1e-3))
-    ):
-        raise ValueError(
-            "`model` must return probabilities of two or more classes; got shape "
-            f"{probabilities.shape} and values from {probabilities.min():g} to "
-            f"{probabilities.max():g}. Logits need a softmax first."
-        )
-    if not 0 <= class_index < probabilities.shape[1]:
-        raise ValueError(
-            f"`class_index` must be one of the model's {probabilities.shape[1]} columns, counted "
-            f"from 0; got {class_index}."
+            f"called {len(shapes)} times and returned the shapes {shapes}."
         )
 
     def score(activations):
         # With the layer's output given, all before it is idle and the rest is a function of it.
         with _changed_call(layer, lambda call: lambda *args, **kwargs: activations):
-            probabilities = keras.ops.cast(model(images, training=False), "float32")
-        # Summed one by one: 1 - p would round to 0 long before the others do.
-        is_other = 1 - keras.ops.one_hot(class_index, probabilities.shape[1])
-        others = keras.ops.sum(probabilities * is_other, axis=1)
-        return keras.ops.sum(_log(probabilities[:, class_index]) - _log(others))
+            probabilities = detector(images, training=False)
+        return keras.ops.sum(_log(probabilities[:, column]) - _log(probabilities[:, 1 - column]))
 
     gradients = _gradient(score, outputs[0])
     if gradients is None:
@@ -165,7 +198,7 @@ def _activations_and_gradients(model, layer, images, class_index):
 
 @contextlib.contextmanager
 def _changed_call(layer, change):
-    """Let `layer` run `change(layer.call)`, wherever in a model it is called."""
+    """Let `layer`, which nobody else has, run `change(layer.call)` wherever it is called."""
     # Taking a functional graph apart and sharing its layers would serve only layers that are
     # nodes of it, and no branch past them.
     layer.call = change(layer.call)

@@ -3,7 +3,9 @@
 import keras
 import numpy as np
 
-from keras_deepfake._pixels import unit_pixels
+from keras_deepfake._arguments import MOST_PLACES, check_integer
+from keras_deepfake.explanation._images import check_images
+from keras_deepfake.models.prediction import check_finite_weights, predict_batch
 
 
 def reconstruction_error_map(autoencoder, images, batch_size=32):
@@ -15,7 +17,7 @@ def reconstruction_error_map(autoencoder, images, batch_size=32):
     Args:
         autoencoder: Keras model from images to images, such as a `ConvAutoencoder`.
         images: Array or tensor of shape `(images, height, width, channels)`, or channels first
-            if the autoencoder is so. uint8, which is scaled, or float in [0, 1].
+            if the autoencoder is so. uint8, which is scaled, or floating point in [0, 1].
         batch_size: Integer, how many images are reconstructed at a time.
 
     Returns:
@@ -23,8 +25,8 @@ def reconstruction_error_map(autoencoder, images, batch_size=32):
         units of the 0 to 1 scale.
 
     Raises:
-        ValueError: for images of another dtype or value range, and if the model does not return
-            images of the same shape.
+        ValueError: for images of another shape, dtype or value range, for what is no built Keras
+            model, and for a model that does not return finite images of the same shape.
 
     Example:
     ```python
@@ -34,19 +36,26 @@ def reconstruction_error_map(autoencoder, images, batch_size=32):
     figure = kd.visualization.plot_overlays(images, maps, label="Squared error")
     ```
     """
-    images = unit_pixels(images)
+    batch_size = check_integer("batch_size", batch_size, 1, MOST_PLACES)
+    if not isinstance(autoencoder, keras.Model) or not autoencoder.built:
+        raise ValueError(
+            "`autoencoder` must be a built Keras model from images to images; got "
+            f"{type(autoencoder).__name__}."
+        )
+    images = check_images(images, autoencoder)
+    check_finite_weights(autoencoder)
     reconstructions = np.concatenate(
         [
-            autoencoder.predict_on_batch(images[start : start + batch_size])
+            predict_batch(autoencoder, images[start : start + batch_size])
             for start in range(0, len(images), batch_size)
         ]
-    )
-    if reconstructions.shape != images.shape:
+    ).astype("float32")
+    if reconstructions.shape != images.shape or not np.isfinite(reconstructions).all():
         raise ValueError(
-            "`autoencoder` must return images of the shape that it is given; got "
+            "`autoencoder` must return finite images of the shape that it is given; got shape "
             f"{reconstructions.shape} for {images.shape}."
         )
     default = keras.config.image_data_format()
     channels_first = getattr(autoencoder, "data_format", default) == "channels_first"
-    error = np.square(images - reconstructions.astype("float32"))
+    error = np.square(images - reconstructions)
     return error.mean(axis=1 if channels_first else -1)

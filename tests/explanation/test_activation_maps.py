@@ -1,56 +1,81 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import keras
 import numpy as np
 import pytest
 
-from keras_deepfake.models import ConvAutoencoder, EncoderClassifier
-from keras_deepfake.visualization import grad_cam
+from keras_deepfake.explanation import grad_cam
+from keras_deepfake.models import ConvAutoencoder, Detector, EncoderClassifier
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.uniform(size=(3, 4, 6, 2)).astype("float32")
 CHANNELS = 5
+FAKE_FIRST = ("fake", "real")
 
 
-def nested_model(classes=2, data_format="channels_last", activation="softmax"):
+def nested_model(columns=2, data_format="channels_last", activation="softmax", seed=1):
     """A 1x1 ReLU convolution in a nested encoder, flattened into a head."""
     shape = (4, 6, 2) if data_format == "channels_last" else (2, 4, 6)
     images = keras.Input(shape)
     convolution = keras.layers.Conv2D(
-        CHANNELS, 1, activation="relu", data_format=data_format, name="convolution"
+        CHANNELS, 1, activation="relu", data_format=data_format, name=f"convolution_{seed}"
     )
     encoder = keras.Model(images, convolution(images), name="encoder")
     inputs = keras.Input(shape)
     flat = keras.layers.Flatten(data_format=data_format)(encoder(inputs))
-    model = keras.Model(inputs, keras.layers.Dense(classes, activation, name="head")(flat))
-    rng = np.random.default_rng(1)
+    model = keras.Model(
+        inputs, keras.layers.Dense(columns, activation, name="head")(flat), name=f"model_{seed}"
+    )
+    rng = np.random.default_rng(seed)
     for variable in model.weights:
         variable.assign(rng.normal(size=variable.shape))
     return model
 
 
-def expected_maps(model, elementwise, class_index=0):
+def expected_maps(model, elementwise=True, class_index=0):
     """The maps of `nested_model`, worked out with NumPy."""
-    kernel, bias, weights, head_bias = model.get_weights()
+    kernel, bias, weights, _ = model.get_weights()
     activations = np.maximum(IMAGES @ kernel[0, 0] + bias, 0)
-    logits = activations.reshape(len(IMAGES), -1) @ weights + head_bias
-    others = np.exp(np.delete(logits, class_index, axis=1))
-    others /= others.sum(axis=1, keepdims=True)
-    # d/da of z_c - log sum exp of the other logits
-    gradients = weights[:, class_index] - others @ np.delete(weights, class_index, axis=1).T
-    gradients = gradients.reshape(activations.shape)
+    # d/da of the logit of the class less that of the other; one column is that of class 1.
+    logit = weights[:, 1] - weights[:, 0] if weights.shape[1] == 2 else weights[:, 0]
+    gradients = (logit if class_index else -logit).reshape(activations.shape[1:])
     if not elementwise:
-        gradients = gradients.mean(axis=(1, 2), keepdims=True)
+        gradients = gradients.mean(axis=(0, 1), keepdims=True)
     maps = np.maximum((activations * gradients).sum(axis=-1), 0)
     return maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-9)
 
 
 @pytest.mark.parametrize("elementwise", [True, False])
-@pytest.mark.parametrize(("classes", "class_index"), [(2, 0), (2, 1), (3, 1)])
-def test_maps_are_those_of_the_formula(classes, class_index, elementwise):
-    model = nested_model(classes)
-    maps = grad_cam(model, IMAGES, class_index=class_index, elementwise=elementwise, batch_size=2)
+@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize("class_names", [("fake", "real"), ("REAL", "FAKE")])
+def test_maps_are_those_of_the_formula(class_names, columns, elementwise):
+    model = nested_model(columns, activation="sigmoid" if columns == 1 else "softmax")
+    arguments = {"elementwise": elementwise, "batch_size": 2, "class_names": class_names}
+    maps = grad_cam(model, IMAGES, **arguments)
     assert maps.dtype == "float32"
     assert maps.shape == (3, 4, 6)
-    np.testing.assert_allclose(maps, expected_maps(model, elementwise, class_index), atol=1e-5)
+    fake = [name.lower() for name in class_names].index("fake")
+    np.testing.assert_allclose(maps, expected_maps(model, elementwise, fake), atol=1e-5)
+    maps = grad_cam(model, IMAGES, class_name=class_names[1 - fake], **arguments)
+    np.testing.assert_allclose(maps, expected_maps(model, elementwise, 1 - fake), atol=1e-5)
+
+
+def test_class_that_is_told_to_be_fake():
+    model = nested_model()
+    maps = grad_cam(model, IMAGES, class_names=("a", "b"), fake_class="b")
+    np.testing.assert_allclose(maps, expected_maps(model, class_index=1), atol=1e-5)
+
+
+def test_member_with_the_largest_weight_is_explained():
+    members = [nested_model(seed=seed) for seed in (1, 2)]
+    detector = Detector(members, FAKE_FIRST, weights=(0.3, 0.7))
+    np.testing.assert_allclose(grad_cam(detector, IMAGES), expected_maps(members[1]), atol=1e-5)
+    maps = grad_cam(detector, IMAGES, layer="convolution_1")
+    np.testing.assert_allclose(maps, expected_maps(members[0]), atol=1e-5)
+    # What speaks against fake in a member of negative weight speaks for it in the detector.
+    detector = Detector(members, FAKE_FIRST, weights=(0.3, -0.7))
+    maps = grad_cam(detector, IMAGES, layer=detector.members[1].get_layer("encoder").layers[-1])
+    np.testing.assert_allclose(maps, expected_maps(members[1], class_index=1), atol=1e-5)
 
 
 def test_channels_first():
@@ -58,8 +83,8 @@ def test_channels_first():
     last = nested_model()
     last.set_weights(model.get_weights())
     # A flatten head of channels first sees the same order as one of channels last.
-    maps = grad_cam(model, np.moveaxis(IMAGES, -1, 1))
-    np.testing.assert_allclose(maps, grad_cam(last, IMAGES), atol=1e-5)
+    maps = grad_cam(model, np.moveaxis(IMAGES, -1, 1), class_names=FAKE_FIRST)
+    np.testing.assert_allclose(maps, expected_maps(last), atol=1e-5)
 
 
 def test_gradient_does_not_vanish_when_the_model_is_sure():
@@ -67,7 +92,8 @@ def test_gradient_does_not_vanish_when_the_model_is_sure():
     kernel, bias = model.get_layer("head").get_weights()
     model.get_layer("head").set_weights([kernel, np.add(bias, [40.0, 0.0])])
     assert keras.ops.convert_to_numpy(model(IMAGES))[:, 0].min() == 1
-    np.testing.assert_allclose(grad_cam(model, IMAGES), expected_maps(model, True), atol=1e-5)
+    maps = grad_cam(model, IMAGES, class_names=FAKE_FIRST)
+    np.testing.assert_allclose(maps, expected_maps(model), atol=1e-5)
 
 
 def test_branch_past_the_layer_and_images_of_uint8():
@@ -83,7 +109,8 @@ def test_branch_past_the_layer_and_images_of_uint8():
     difference = (weights[:, 0] - weights[:, 1]).reshape(4, 4, 2)[..., 0]
     expected = np.maximum(images[..., 0] * difference, 0)
     expected = expected / expected.max(axis=(1, 2), keepdims=True)
-    np.testing.assert_allclose(grad_cam(model, images, layer="inner"), expected, atol=1e-5)
+    maps = grad_cam(model, images, layer="inner", class_names=FAKE_FIRST)
+    np.testing.assert_allclose(maps, expected, atol=1e-5)
 
 
 def classifier(dtype=None, **kwargs):
@@ -107,7 +134,6 @@ def test_any_layer_of_our_classifier(pooling):
     assert not np.allclose(maps[0], maps[3])
     # The model is as it was.
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(model(FACES)), before)
-    assert "call" not in vars(last)
 
 
 @pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
@@ -124,30 +150,113 @@ def test_nothing_in_favour_gives_zeros():
     model = nested_model()
     kernel, _ = model.get_layer("head").get_weights()
     model.get_layer("head").set_weights([np.abs(kernel) * [-1, 1], np.zeros(2)])
-    np.testing.assert_array_equal(grad_cam(model, IMAGES), 0)
-    assert grad_cam(model, IMAGES, class_index=1).max() == 1
+    np.testing.assert_array_equal(grad_cam(model, IMAGES, class_names=FAKE_FIRST), 0)
+    assert grad_cam(model, IMAGES, class_name="real", class_names=FAKE_FIRST).max() == 1
+
+
+class Interruption(keras.layers.Layer):
+    """Runs what another thread might run while the layer is called."""
+
+    action = None
+
+    def call(self, x):
+        action, Interruption.action = Interruption.action, None
+        if action is not None:
+            action()
+            Interruption.action = action
+        return x
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(x.shape, x.dtype)
+
+
+def test_model_predicts_rightly_meanwhile():
+    inputs = keras.Input((4, 6, 2))
+    x = keras.layers.Conv2D(3, 1, name="before")(inputs)
+    x = keras.layers.Conv2D(3, 1, name="explained")(Interruption()(x))
+    outputs = keras.layers.Dense(2, "softmax")(keras.layers.Flatten()(Interruption()(x)))
+    model = keras.Model(inputs, outputs)
+    expected = keras.ops.convert_to_numpy(model(IMAGES))
+    maps = grad_cam(model, IMAGES, "explained", class_names=FAKE_FIRST)
+    seen = []
+
+    def predict():
+        seen.append(model.predict_on_batch(IMAGES))
+
+    Interruption.action = predict
+    try:
+        interrupted = grad_cam(model, IMAGES, "explained", class_names=FAKE_FIRST)
+    finally:
+        Interruption.action = None
+    assert len(seen) > 2
+    np.testing.assert_allclose(seen, np.stack([expected] * len(seen)), atol=1e-6)
+    np.testing.assert_array_equal(interrupted, maps)
+
+
+def test_threads_share_a_model():
+    model = nested_model()
+    names = [("fake", "real"), ("real", "fake")] * 4
+    with ThreadPoolExecutor(4) as pool:
+        maps = list(pool.map(lambda names: grad_cam(model, IMAGES, class_names=names), names))
+    for found, class_names in zip(maps, names, strict=True):
+        expected = expected_maps(model, class_index=class_names.index("fake"))
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def tokens_model():
+    inputs = keras.Input((4, 6, 2))
+    tokens = keras.layers.Dense(3)(keras.layers.Reshape((24, 2))(inputs))
+    pooled = keras.layers.GlobalAveragePooling1D()(tokens)
+    return keras.Model(inputs, keras.layers.Dense(2, "softmax")(pooled), name="tokens")
+
+
+def twice():
+    """A model that calls one layer twice."""
+    inputs = keras.Input((4, 6, 2))
+    layer = keras.layers.Conv2D(2, 1, name="convolution_1")
+    flat = keras.layers.Flatten()(layer(layer(inputs)))
+    return keras.Model(inputs, keras.layers.Dense(2, "softmax")(flat))
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ({"images": IMAGES * 255}, r"must lie in \[0, 1\]"),
-        ({"layer": "absent"}, r"got 'absent'. The model has \['convolution'\]"),
+        ({"images": IMAGES * 255}, r"pixel values in \[0, 1\]"),
+        ({"images": IMAGES * np.nan}, "`images` must hold finite"),
+        ({"images": IMAGES[:0]}, "`images` must be an array of one or more images"),
+        ({"images": IMAGES[0]}, r"got shape \(4, 6, 2\)"),
+        ({"images": IMAGES[:, :3]}, r"takes, \(None, 4, 6, 2\); got \(3, 3, 6, 2\)"),
+        ({"images": "faces"}, "`images` must be an array"),
+        ({"layer": "absent"}, r"got 'absent'. The model has \['convolution_1'\]"),
         ({"layer": "head"}, "with a 4-D output"),
+        ({"layer": ["convolution_1"]}, "with a 4-D output"),
         ({"layer": keras.layers.Conv2D(1, 1)}, "is not used by the model"),
-        ({"class_index": 2}, "one of the model's 2 columns"),
-        ({"model": nested_model(activation=None)}, "must return probabilities"),
-        ({"model": nested_model(1, activation="sigmoid")}, "two or more classes"),
+        ({"model": tokens_model()}, "`model` has no layer with a feature map"),
+        ({"model": twice()}, "was called 2 times"),
+        ({"class_name": "swap"}, r"`class_name` must be one of 'fake', 'real'; got 'swap'"),
+        ({"class_names": None}, "`class_names` in the order"),
+        ({"class_names": ("a", "b")}, "`fake_class="),
+        ({"elementwise": 1}, "`elementwise` must be True or False; got 1"),
+        ({"batch_size": 0}, "`batch_size` must be an integer from 1"),
+        ({"model": nested_model(activation=None)}, "must give probabilities"),
+        ({"model": nested_model(3)}, "two columns of probabilities, or one"),
+        ({"model": "detector.keras"}, "must be a Keras model"),
     ],
 )
 def test_errors(arguments, reason):
+    valid = {"model": nested_model(), "images": IMAGES, "class_names": FAKE_FIRST}
     with pytest.raises(ValueError, match=reason):
-        grad_cam(**{"model": nested_model(), "images": IMAGES, **arguments})
+        grad_cam(**{**valid, **arguments})
 
 
-def test_layer_object_without_a_feature_map_and_a_failing_model_are_put_back():
+def test_layer_without_a_feature_map():
     model = nested_model()
-    head = model.get_layer("head")
     with pytest.raises(ValueError, match="must be called once and return one 4-D"):
-        grad_cam(model, IMAGES, layer=head)
-    assert "call" not in vars(head)
+        grad_cam(model, IMAGES, layer=model.get_layer("head"), class_names=FAKE_FIRST)
+
+
+def test_weights_that_are_not_finite():
+    model = nested_model()
+    model.set_weights([weights * np.nan for weights in model.get_weights()])
+    with pytest.raises(ValueError, match="not finite"):
+        grad_cam(model, IMAGES, class_names=FAKE_FIRST)

@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
+from keras_deepfake.explanation import reconstruction_error_map
 from keras_deepfake.models import ConvAutoencoder
-from keras_deepfake.visualization import reconstruction_error_map
 
 IMAGES = np.random.default_rng(0).uniform(size=(3, 8, 16, 3)).astype("float32")
 
@@ -38,7 +38,29 @@ def test_bytes_are_scaled():
 def test_errors():
     inputs = keras.Input((8, 16, 3))
     pooling = keras.Model(inputs, keras.layers.MaxPooling2D()(inputs))
-    with pytest.raises(ValueError, match="must return images of the shape"):
+    halving = keras.Model(inputs, keras.layers.Rescaling(0.5)(inputs))
+    poisoned = keras.Model(inputs, keras.layers.Rescaling(np.inf)(inputs))
+    with pytest.raises(ValueError, match="must return finite images of the shape"):
         reconstruction_error_map(pooling, IMAGES)
-    with pytest.raises(ValueError, match="must lie in"):
-        reconstruction_error_map(pooling, IMAGES * 255)
+    with pytest.raises(ValueError, match="must return finite images of the shape"):
+        reconstruction_error_map(poisoned, IMAGES)
+    with pytest.raises(ValueError, match=r"pixel values in \[0, 1\]"):
+        reconstruction_error_map(halving, IMAGES * 255)
+    with pytest.raises(ValueError, match="`images` must hold finite"):
+        reconstruction_error_map(halving, IMAGES * np.nan)
+    with pytest.raises(ValueError, match="one or more images"):
+        reconstruction_error_map(halving, IMAGES[:0])
+    with pytest.raises(ValueError, match=r"takes, \(None, 8, 16, 3\)"):
+        reconstruction_error_map(halving, IMAGES[:, :4])
+    with pytest.raises(ValueError, match="`batch_size` must be an integer"):
+        reconstruction_error_map(halving, IMAGES, batch_size=1.5)
+    with pytest.raises(ValueError, match="`autoencoder` must be a built Keras model"):
+        reconstruction_error_map("autoencoder.keras", IMAGES)
+
+
+def test_weights_that_are_not_finite():
+    # On TensorFlow the ReLU behind them makes 0 of NaN.
+    autoencoder = ConvAutoencoder((8, 16, 3), filters=(4,))
+    autoencoder.set_weights([weights * np.nan for weights in autoencoder.get_weights()])
+    with pytest.raises(ValueError, match="not finite"):
+        reconstruction_error_map(autoencoder, IMAGES)
