@@ -105,8 +105,8 @@ class SelfBlendedImages(RandomImageLayer):
         model.fit(reals.map(kd.layers.SelfBlendedImages(seed=0)), verbose=0)
         ```
 
-    A folder of photographs: `keras.utils.image_dataset_from_directory(folder, labels=None)` with
-    `value_range=(0, 255)`; or, with a `reconstruction_dataset`, which gives each batch twice,
+    A folder of photographs: `keras.utils.image_dataset_from_directory(folder, labels=None)`, its
+    images divided by 255; or, with a `reconstruction_dataset`, which gives each batch twice,
     `dataset.map(lambda images, _: self_blended(images))`.
 
     Reference:

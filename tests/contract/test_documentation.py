@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import pathlib
 import pkgutil
 import re
 import textwrap
@@ -9,6 +10,7 @@ import textwrap
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_deepfake as kd
 
@@ -56,3 +58,32 @@ def test_arguments_are_documented(documented):
     text = documented.__doc__
     missing = [name for name in names if not re.search(rf"^\s+\**{name}\b.*:", text, re.MULTILINE)]
     assert not missing
+
+
+@pytest.mark.parametrize("guide", ["augmentation", "forensic-layers"])
+def test_guide_runs(guide, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    faces = kd.datasets.synthetic_faces(8, (32, 32))
+    (tmp_path / "real_faces").mkdir()
+    for number, image in enumerate(faces.images):
+        keras.utils.save_img(tmp_path / f"real_faces/{number}.png", image, scale=False)
+    model = keras.Sequential(
+        [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2, activation="softmax")]
+    )
+    model.compile("sgd", "categorical_crossentropy")
+    names = {
+        "model": model,
+        "dataset": tf.data.Dataset.from_tensors((faces.images / np.float32(255), faces.labels)),
+        "autoencoder": kd.models.ConvAutoencoder((32, 32, 3), filters=(4, 4)),
+    }
+    path = pathlib.Path(__file__).parents[2] / f"docs/{guide}.md"
+    blocks = re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) > 1
+    for block in blocks:
+        exec(block, names)
+    for images, labels in names["dataset"]:
+        assert 0 <= np.min(images) < np.max(images) <= 1
+        model.evaluate(images, labels, verbose=0)
+    if "photographs" in names:
+        images, _ = names["self_blended"](next(iter(names["photographs"])))
+        assert 0 <= np.min(images) < np.max(images) <= 1

@@ -1,0 +1,25 @@
+"""What PyTorch's exporters, ONNX among them, make of every layer."""
+
+import keras
+import pytest
+
+from .cases import CASES
+from .test_contract import as_model, inputs_of
+
+# A minute each to trace, for their histograms are computed one after the other.
+SLOW = {"ResidualCooccurrence-default", "ResidualCooccurrence-small"}
+LAYERS = [
+    case for case in CASES if not issubclass(case.component, keras.Model) and str(case) not in SLOW
+]
+
+# The other backends have exporters of their own.
+if keras.backend.backend() == "torch":
+    import torch
+
+    @pytest.mark.parametrize("case", LAYERS, ids=str)
+    def test_exports_without_what_onnx_lacks(case):
+        inputs = torch.from_numpy(inputs_of(case))
+        exported = torch.export.export(as_model(case), (inputs,), {"training": False})
+        operators = {str(node.target) for node in exported.graph.nodes}
+        # There is no ONNX operator for a squeeze of several axes.
+        assert "aten.squeeze.dims" not in operators
