@@ -158,3 +158,22 @@ def test_other_model_is_refused():
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(3, 1)])
     with pytest.raises(ValueError, match="must be a `ConvAutoencoder`"):
         pretrain(model)
+
+
+def test_diverging_stage_and_wrong_data_stop():
+    with pytest.raises(FloatingPointError, match="block_0_stage' diverged in epoch 1"):
+        pretrain(autoencoder(), epochs=3, optimizer=keras.optimizers.SGD(1e38))
+    x = images()
+    x[0, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="`x` must hold finite pixel values"):
+        kd.recipes.pretrain_stacked(autoencoder(), x, epochs=1, verbose=0)
+    with pytest.warns(UserWarning, match="`x` should hold pixel values in"):
+        kd.recipes.pretrain_stacked(autoencoder(), images() * 255, epochs=1, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"), [("epochs", 1.5), ("corruption", "noise"), ("callbacks", [])]
+)
+def test_wrong_arguments(argument, value):
+    with pytest.raises(ValueError, match=f"`{argument}` must be"):
+        pretrain(autoencoder(), **{argument: value})
