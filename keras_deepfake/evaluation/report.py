@@ -9,12 +9,12 @@ import numpy as np
 from keras_deepfake._arguments import check_entries, check_integer, check_number, check_seed
 from keras_deepfake._results import Result
 from keras_deepfake._text import printable, text_table
+from keras_deepfake.evaluation._detection_metrics import confusion_counts, detection_metrics
 from keras_deepfake.evaluation.bootstrap import (
     percentile_interval,
     resampled_weights,
     smaller_class,
 )
-from keras_deepfake.evaluation._detection_metrics import confusion_counts, detection_metrics
 from keras_deepfake.evaluation.curves import check_truth_and_scores
 from keras_deepfake.evaluation.report_comparison import ReportComparison
 
