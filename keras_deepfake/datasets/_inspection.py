@@ -107,11 +107,7 @@ def _contents(file):
 
 
 def _orientation(image):
-    try:
-        return image.getexif().get(_ORIENTATION, 1)
-    except Warning:
-        # Somebody turned warnings into errors; what could be read of the tags is there now.
-        return image.getexif().get(_ORIENTATION, 1)
+    return image.getexif().get(_ORIENTATION, 1)
 
 
 def read_with_pillow(file):

@@ -1,9 +1,11 @@
 import itertools
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from keras_deepfake.datasets import _inspection, load_image
 
@@ -154,7 +156,9 @@ def test_resizing(tmp_path):
     assert load_image(white, image_size=(16, 16)).max() == 1.0
 
 
-@pytest.mark.parametrize("image_size", [256, (0, 8), (8,), (8.0, 8.0), (8, 8, 3), "ab", None])
+@pytest.mark.parametrize(
+    "image_size", [256, (0, 8), (9000, 9000), (8,), (8.0, 8.0), (8, 8, 3), "ab", None]
+)
 def test_bad_image_size(tmp_path, image_size):
     path = tmp_path / "a.png"
     Image.new("RGB", (8, 8)).save(path)
@@ -194,4 +198,70 @@ def test_jpeg_that_is_damaged_behind_its_header(tmp_path):
     contents[tables + 4 : tables + 20] = b"\xff" * 16
     path.write_bytes(contents)
     with pytest.raises(ValueError, match=r"a\.jpg.*damaged"):
+        load_image(path)
+
+
+@pytest.fixture
+def pillow():
+    def settings():
+        return Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+
+    before = settings()
+    yield settings
+    Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "rotated.jpg", "a.png", "a.gif", "a.tif", "a.webp"])
+@pytest.mark.parametrize("limit", [None, 0, 10, 2000])
+def test_pillow_settings_of_others_change_nothing(tmp_path, name, limit, pillow):
+    path = tmp_path / name
+    exif = Image.Exif()
+    exif[0x0112] = 6 if name == "rotated.jpg" else 1
+    Image.fromarray(photograph()).save(path, exif=exif)
+    expected = load_image(path)
+    Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = limit, True
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(load_image(path), expected)
+    assert pillow() == (limit, True)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(ValueError, match=r"truncated|damaged"):
+        load_image(path)
+    assert pillow() == (limit, True)
+
+
+def test_pillow_settings_outlast_threads(tmp_path, pillow):
+    paths = [tmp_path / f"{i}.webp" for i in range(20)]
+    for path in paths:
+        Image.fromarray(photograph()).save(path)
+    Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = 10, True
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(_inspection.inspect_image, map(str, paths * 5)))
+    assert pillow() == (10, True)
+
+
+def test_threads_share_the_memory_for_decoding():
+    memory, peak = _inspection._Memory(100), 0
+
+    def decode(amount):
+        nonlocal peak
+        with memory.taking(amount):
+            peak = max(peak, memory.total - memory.free)
+            time.sleep(0.001)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(decode, [30, 1000, 60, 10] * 8))  # what is larger than all waits for all
+    assert 0 < peak <= 100
+    assert memory.free == 100
+
+
+def test_sixteen_bits_are_rounded():
+    values = np.arange(65536, dtype="uint16").reshape(256, 256)
+    expected = np.floor(values / 257 + 0.5)
+    np.testing.assert_array_equal(_inspection._eight_bits(values), expected)
+
+
+@pytest.mark.parametrize("path", [None, 3, b"a.png", "", "a\0b", np.zeros(2), float("nan")])
+def test_what_is_no_path(path):
+    with pytest.raises(ValueError, match="`path` must be a path"):
         load_image(path)

@@ -1,4 +1,5 @@
 import contextlib
+import json
 import os
 import pathlib
 import pickle
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_deepfake.datasets import ImageIndex, _splitting, classification_dataset
+from keras_deepfake.datasets import ImageIndex, _scanning, _splitting, classification_dataset
 
 
 def fill(folder, count, suffix=".png"):
@@ -134,6 +135,12 @@ def test_what_systems_leave_is_ignored(faces):
     assert len(ImageIndex.from_directory(faces)) == 32
 
 
+def test_what_disks_and_archives_leave_is_ignored(faces):
+    for name in ("@eaDir/000.jpg", "@eaDir", "__MACOSX", "$RECYCLE.BIN", "#recycle", "lost+found"):
+        fill(faces / "real" / name, 1)
+    assert len(ImageIndex.from_directory(faces)) == 32
+
+
 def break_files(faces):
     """Adds one file of every bad kind; returns the file's name and a part of its reason."""
     fake = faces / "fake"
@@ -245,6 +252,43 @@ def test_linked_folders(faces, tmp_path_factory):
     assert len(index) == 35
 
 
+def test_a_link_to_a_folder_above_is_a_problem(faces):
+    for i, target in enumerate(("/", faces.parent, faces)):
+        os.symlink(target, faces / "real" / f"up{i}", target_is_directory=True)
+    with pytest.warns(UserWarning, match="Left out 3 of"):
+        index = ImageIndex.from_directory(faces, on_error="skip")
+    assert len(index) == 32
+    assert {reason for _, reason in index.skipped} == {"a link to a folder that holds this one"}
+
+
+def test_linked_folders_are_read_once(tmp_path):
+    # Each of the seven links to each other: 13 692 ways lead through them.
+    for i in range(7):
+        fill(tmp_path / str(i), 1)
+        for j in range(7):
+            os.symlink(tmp_path / str(j), tmp_path / str(i) / f"to{j}", target_is_directory=True)
+    # The link comes first by name.
+    os.symlink(tmp_path / "3", tmp_path / "0link", target_is_directory=True)
+    index = ImageIndex.from_directory(tmp_path, class_names=None)
+    assert index.kinds == tuple("0123456")
+
+
+def test_folders_of_any_depth(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1010):
+        os.mkdir("d")
+        os.chdir("d")
+    try:
+        fill(pathlib.Path(), 1)
+        assert len(ImageIndex.from_directory(tmp_path, class_names=None)) == 1
+    finally:
+        # What removes temporary folders stops at such a depth.
+        os.remove("000.png")
+        for _ in range(1010):
+            os.chdir("..")
+            os.rmdir("d")
+
+
 def header(width, height, depth=8):
     """A PNG of that size by its header, with no pixels to speak of."""
     chunks = b""
@@ -291,6 +335,63 @@ def test_folder_problems(faces):
         ImageIndex.from_directory(faces, ("fake", "masked"), on_error="skip")
     with pytest.raises(ValueError, match="existing folder"):
         ImageIndex.from_directory(faces / "missing")
+
+
+@pytest.mark.parametrize(
+    ("folders", "hint"),
+    [
+        (("Fake", "Real"), r"pass class_names=\('Fake', 'Real'\)"),
+        (("fake", "REAL"), r"pass class_names=\('fake', 'REAL'\)"),
+        (("train", "valid", "test"), r"split already.*from_directory\('.*test'\)"),
+        (("Training", "Validation"), r"split already.*from_directory\('.*Training'\)"),
+        (("a", "b"), r"there are \['a', 'b'\]\n"),
+    ],
+)
+def test_hints_on_class_folders(tmp_path, folders, hint):
+    for folder in folders:
+        fill(tmp_path / folder, 1)
+    with pytest.raises(ValueError, match=hint):
+        ImageIndex.from_directory(tmp_path)
+
+
+def test_images_beside_the_class_folders(faces):
+    fill(faces, 3)
+    (faces / "notes.txt").write_text("x")
+    (faces / ".hidden.png").write_text("x")
+    with pytest.warns(UserWarning, match="3 images lie in .* beside") as caught:
+        index = ImageIndex.from_directory(faces)
+    assert len(index) == 32
+    assert caught[0].filename == __file__
+
+
+def test_whatever_jpeg_is_called(tmp_path):
+    for suffix in (".jfif", ".jpe", ".JPE"):
+        Image.new("RGB", (4, 4)).save(tmp_path / f"a{suffix}", "JPEG")
+    assert len(ImageIndex.from_directory(tmp_path, class_names=None)) == 3
+
+
+def test_one_class_and_many(tmp_path):
+    for name in "abc":
+        fill(tmp_path / name, 2)
+    assert ImageIndex.from_directory(tmp_path, ("b",)).labels.tolist() == [0, 0]
+    assert set(ImageIndex.from_directory(tmp_path, np.array(["a", "b", "c"])).labels) == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        *(("directory", value) for value in (b"x", None, 3, float("nan"), "", "a\0b", ["x"])),
+        *(("class_names", value) for value in (3, b"fake", float("nan"), {"a": 1}.values())),
+        *(("groups", value) for value in (3, "a", re.compile(b"x"), float("nan"), {"a"})),
+        *(("on_error", value) for value in (None, True, np.array(["skip", "raise"]))),
+        *(("check", value) for value in (None, "all", b"pixels")),
+        *(("verbose", value) for value in (None, "auto", 2, 0.5)),
+    ],
+)
+def test_arguments_are_checked_first(faces, argument, value):
+    (faces / "fake" / "notes.txt").write_text("x")
+    with pytest.raises(ValueError, match=f"^`{argument}`"):
+        ImageIndex.from_directory(**{"directory": faces, argument: value})
 
 
 @pytest.mark.parametrize("class_names", ["fake", (), ("fake", "fake"), ("fake", 1), ("",)])
@@ -493,3 +594,199 @@ def test_missing_groups_are_listed(faces):
     assert "31 in all" in str(caught.value)
     with pytest.raises(ValueError, match=r"`groups` failed for .*000\.png"):
         ImageIndex.from_directory(faces, groups=lambda path: re.search("person", path)[0])
+
+
+def test_groups_from_patterns(tmp_path):
+    for name in ("ann_0.png", "ann_1.png", "bo_0.png"):
+        fill(tmp_path / "bo_7", 1)
+        (tmp_path / "bo_7" / "000.png").rename(tmp_path / "bo_7" / name)
+
+    def groups(pattern):
+        pattern = re.compile(pattern)
+        return ImageIndex.from_directory(tmp_path, class_names=None, groups=pattern).groups
+
+    assert groups("^([a-z]+)_([0-9])") == ("ann", "ann", "bo")
+    assert groups("[a-z]+") == ("ann", "ann", "bo")
+    with pytest.raises(ValueError, match="other than None") as caught:
+        groups("(ann)?_")
+    assert "bo_0.png: no group" in str(caught.value)
+    with pytest.raises(ValueError, match=r"ann_1\.png: no group\n.*bo_0\.png: no group"):
+        groups("(ann)_0|bo_7/bo")  # the folder is not searched
+    windows = r"C:\\faces_2\\real\\cy_1.jpg"
+    assert _scanning.find_groups(re.compile("^([^_]+)_"), [windows], [windows]) == ("cy",)
+
+
+@pytest.mark.parametrize("group", [float("nan"), [], np.zeros(2), np.float32("nan")])
+def test_groups_that_are_none(faces, group):
+    # NaN differs from itself, which would put every image into a group of its own.
+    with pytest.raises(ValueError, match="`groups`"):
+        ImageIndex.from_directory(faces, groups=lambda path: group)
+
+
+def test_lists_of_paths(faces):
+    paths = [
+        faces / "real" / "001.jpg",
+        str(faces / "fake" / "002.png"),
+        faces / "fake" / "000.png",
+    ]
+    index = ImageIndex.from_paths(paths, ["real", 0, np.int64(0)], groups=["b", "a", np.str_("a")])
+    assert index.paths == tuple(map(str, paths))
+    assert index.labels.tolist() == [1, 0, 0]
+    assert index.class_names == ("fake", "real")
+    assert index.kinds == ("real", "fake", "fake")
+    assert index.groups == ("b", "a", "a")
+    index = ImageIndex.from_paths(
+        np.array(index.paths),
+        np.array([2, 0, 1]),
+        list("abc"),
+        kinds=["x", None, "y"],
+        groups=re.compile("0."),
+    )
+    assert (index.kinds, index.groups) == (("x", "a", "y"), ("00", "00", "00"))
+    assert index.class_names == ("a", "b", "c")
+    unlabelled = ImageIndex.from_paths(path for path in paths)
+    assert (unlabelled.labels, unlabelled.class_names, unlabelled.kinds) == (None, None, ("",) * 3)
+    assert len(next(iter(classification_dataset(index, (4, 6))))[0]) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"paths": "a.png"}, "`paths` must be a sequence"),
+        ({"paths": None}, "`paths` must be a sequence"),
+        ({"paths": ["a.png", b"b.png"]}, r"`paths\[1\]` must be a path"),
+        ({"paths": []}, "`paths` has problems"),
+        ({"labels": ["fake"]}, "`labels` must have one item for each of the 2 paths; got 1"),
+        ({"labels": ["fake", "REAL"]}, "spelt as the labels are:\n.*: label 'REAL'"),
+        ({"labels": [0, 2]}, "label 2"),
+        ({"labels": [0, -1]}, "label -1"),
+        ({"labels": [0, True]}, "label True"),
+        ({"labels": [0, float("nan")]}, "label nan"),
+        ({"labels": np.eye(2)}, "label array"),
+        ({"labels": [0, 0]}, "class 'real': no usable image"),
+        ({"labels": [0, 1], "class_names": "ab" * 2}, "`class_names` must be"),
+        ({"kinds": ["x"]}, "`kinds` must have"),
+        ({"groups": ["x"]}, "`groups` must have"),
+        ({"groups": ["x", None]}, "no group"),
+        ({"check": "x"}, "`check`"),
+    ],
+)
+def test_lists_that_are_wrong(faces, arguments, message):
+    paths = [faces / "fake" / "000.png", faces / "real" / "000.jpg"]
+    with pytest.raises(ValueError, match=message):
+        ImageIndex.from_paths(**{"paths": paths, **arguments})
+
+
+def test_lists_are_checked_as_folders_are(faces):
+    paths = [faces / "fake" / "000.png", faces / "fake" / "000.png", faces / "missing.png"]
+    with pytest.warns(UserWarning, match="Left out 2 of the files of `paths`") as caught:
+        index = ImageIndex.from_paths(paths, on_error="skip")
+    assert len(index) == 1
+    assert caught[0].filename == __file__
+    assert "listed twice" in index.skipped[0][1]
+    assert "No such file" in index.skipped[1][1]
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "rows"])
+def test_tables(faces, kind, monkeypatch):
+    rows = [
+        {"path": "fake/000.png", "label": "fake", "group": "ann", "kind": "gan", "frame": "3"},
+        {"path": "real/000.jpg", "label": "1", "group": "ann", "kind": "", "frame": ""},
+        {"path": str(faces / "real" / "001.jpg"), "label": "real", "group": "bo", "kind": ""},
+    ]
+    if kind == "csv":
+        table = faces / "faces.CSV"
+        lines = [",".join(rows[0]), *(",".join(row.values()) for row in rows)]
+        table.write_text("\ufeff" + "\r\n".join(lines), encoding="utf-8")
+    elif kind == "json":
+        table = str(faces / "faces.json")
+        pathlib.Path(table).write_text(json.dumps(rows))
+    else:
+        table = rows
+        monkeypatch.chdir(faces)
+    index = ImageIndex.from_table(table)
+    assert [pathlib.Path(path).resolve() for path in index.paths] == [
+        faces / "fake" / "000.png",
+        faces / "real" / "000.jpg",
+        faces / "real" / "001.jpg",
+    ]
+    assert index.labels.tolist() == [0, 1, 1]
+    assert index.groups == ("ann", "ann", "bo")
+    assert index.kinds == ("gan", "real", "real")
+    assert ImageIndex.from_table(table, groups=re.compile("...")).groups == ("000", "000", "001")
+
+
+def test_tables_without_labels(faces):
+    (faces / "faces.csv").write_text("path\nfake/000.png\nfake/001.png\n")
+    index = ImageIndex.from_table(faces / "faces.csv")
+    assert (index.labels, index.groups, index.kinds) == (None, None, ("", ""))
+
+
+@pytest.mark.parametrize(
+    ("name", "contents", "message"),
+    [
+        ("a.csv", "file,label\nx.png,fake", r'needs a "path"; row 1 has .*file'),
+        ("a.csv", "path,label\nfake/000.png,FAKE", "label 'FAKE'"),
+        ("a.csv", "path,label\nfake/000.png,fake\nreal/000.jpg,", "label None"),
+        ("a.csv", "path,group\nfake/000.png,a\nfake/001.png,", "001.png: no group"),
+        ("a.csv", "", "`paths`|`table` has problems"),
+        ("a.csv", "path\n" + "x" * 200_000, r"`table`=.*a\.csv' cannot be read: field larger"),
+        ("a.json", '[{"path": ', r"`table`=.*a\.json' cannot be read"),
+        ("a.json", "[" * 100_000, r"`table`=.*a\.json' cannot be read"),
+        ("a.json", '{"path": "x.png"}', "`table` must be"),
+        ("a.json", '[["x.png"]]', "`table` must be"),
+        ("a.json", '[{"path": 3}]', 'needs a "path"; row 1'),
+        ("a.xlsx", "x", r"must be a \.csv or \.json file"),
+    ],
+)
+def test_tables_that_are_wrong(faces, name, contents, message):
+    (faces / name).write_text(contents)
+    with pytest.raises(ValueError, match=message):
+        ImageIndex.from_table(faces / name)
+
+
+@pytest.mark.parametrize(
+    "table", [None, 3, b"a.csv", "missing.csv", float("nan"), [3], {"path": 1}]
+)
+def test_what_is_no_table(table):
+    with pytest.raises(ValueError, match="`table`"):
+        ImageIndex.from_table(table)
+
+
+def test_names_that_are_no_text(faces):
+    name = os.fsdecode(b"f\xe4ce.png")
+    try:
+        (faces / "fake" / "000.png").rename(faces / "fake" / name)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    (faces / "faces.csv").write_bytes(b"path\nfake/f\xe4ce.png\n")
+    (path,) = ImageIndex.from_table(faces / "faces.csv").paths
+    index = ImageIndex.from_directory(faces)
+    assert path in index.paths
+    assert len(next(iter(classification_dataset(index, (4, 6))))[0]) == 32
+    (faces / "fake" / name).write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"f.udce4ce\.png'?: not an image") as caught:
+        ImageIndex.from_directory(faces)
+    str(caught.value).encode()
+
+
+def damage_tables(path):
+    contents = path.read_bytes()
+    tables = contents.index(b"\xff\xc4") + 4
+    path.write_bytes(contents[:tables] + b"\xff" * 16 + contents[tables + 16 :])
+
+
+def test_pixels_are_checked_beforehand(faces, capsys):
+    damage_tables(faces / "real" / "003.jpg")
+    Image.new("RGB", (5, 5)).save(faces / "real" / "other.webp")
+    assert len(ImageIndex.from_directory(faces)) == 33
+    assert capsys.readouterr().out == ""
+    with pytest.raises(ValueError, match=r"003\.jpg: .*damaged"):
+        ImageIndex.from_directory(faces, check="pixels")
+    assert "33/33" in capsys.readouterr().out
+    with pytest.warns(UserWarning, match="Left out 1 of"):
+        index = ImageIndex.from_directory(faces, check="pixels", on_error="skip", verbose=0)
+    assert len(index) == 32
+    assert capsys.readouterr().out == ""
+    for size in ((4, 6), (3, 3)):
+        assert sum(len(x) for x, _ in classification_dataset(index, size)) == 32
