@@ -34,7 +34,10 @@ def format_cell(cell):
     if isinstance(cell, tuple) and all(isinstance(end, numbers.Real) for end in cell):
         return "n/a" if any(map(math.isnan, cell)) else " to ".join(map(format_cell, cell))
     if isinstance(cell, numbers.Real) and not isinstance(cell, numbers.Integral):
-        return "n/a" if math.isnan(cell) else f"{cell:z.3f}"
+        if math.isnan(cell):
+            return "n/a"
+        # Learning rates are smaller than three decimals show, and rounding errors smaller still.
+        return f"{cell:.3g}" if 1e-8 <= abs(cell) < 1e-3 else f"{cell:z.3f}"
     return printable(cell)
 
 

@@ -31,6 +31,8 @@ if keras.backend.backend() != "tensorflow":
         "reports",
         "test_import.py",
         "test_readme.py",
+        "test_results.py",
+        "test_text.py",
         "visualization",
     ]
 

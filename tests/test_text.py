@@ -41,7 +41,19 @@ def test_what_breaks_a_line_or_its_encoding_is_escaped(name, shown):
 
 def test_cells():
     nan = float("nan")
-    cells = [0.12345, 7, True, "text", None, nan, (0.1, 0.25), (nan, nan), ("a", "b"), -0.0001]
+    cells = [
+        0.12345,
+        7,
+        True,
+        "text",
+        None,
+        nan,
+        (0.1, 0.25),
+        (nan, nan),
+        ("a", "b"),
+        -0.0002,
+        -1e-17,
+    ]
     assert [format_cell(cell) for cell in cells] == [
         "0.123",
         "7",
@@ -52,6 +64,7 @@ def test_cells():
         "0.100 to 0.250",
         "n/a",
         "('a', 'b')",
+        "-0.0002",
         "0.000",
     ]
 
