@@ -350,3 +350,13 @@ def test_signatures_are_those_of_keras():
         assert inspect.signature(own) == inspect.signature(getattr(keras.Model, name))
     with pytest.raises(TypeError, match="epoch"):
         compiled().fit(images(), one_hot(), epoch=2)
+
+
+@pytest.mark.parametrize(
+    "model", [lambda: kd.models.ConvAutoencoder((8, 8, 3), filters=(4,)), classifier]
+)
+def test_a_graph_that_is_not_connected_says_so(model):
+    model = model()
+    inner = next(layer for layer in model.layers if isinstance(layer, keras.Model))
+    with pytest.raises(ValueError, match="not connected"):
+        keras.Model(model.input, inner.output)
