@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -110,7 +111,7 @@ def test_round_trip_in_a_fresh_process(tmp_path):
     subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
-        env={**__import__("os").environ, "PYTHONPATH": root},
+        env={**os.environ, "PYTHONPATH": root},
         check=True,
     )
     np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), detector.scores(IMAGES), rtol=1e-5)
@@ -318,3 +319,37 @@ def test_index_and_model_that_disagree_raise(tmp_path):
     ):
         with pytest.raises(ValueError, match="the fake class at different places"):
             function(classifier, index)
+
+
+REPLICAS = """
+import keras, numpy as np, tensorflow as tf
+import keras_deepfake as kd
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+images = np.random.default_rng(0).random((24, 8, 8, 3), "float32")
+labels = np.arange(24) % 2
+with strategy.scope():
+    autoencoder = kd.ConvAutoencoder((8, 8, 3), filters=(4,))
+    classifier = kd.EncoderClassifier.from_autoencoder(autoencoder)
+    classifier.compile()
+expected = np.asarray(classifier.encoder(images))
+np.testing.assert_allclose(autoencoder.encode(images), expected, atol=1e-6)
+assert autoencoder.reconstruction_error(images).shape == (24,)
+scores = keras.ops.convert_to_numpy(classifier(images))[:, 0]
+np.testing.assert_allclose(kd.Detector(classifier).scores(images), scores, atol=1e-6)
+assert len(kd.evaluation.predict_images(classifier, images)) == 24
+assert kd.evaluation.evaluate_detector(classifier, (images, labels)).num_images == 24
+"""
+
+
+# Only TensorFlow has `tf.distribute`.
+if keras.backend.backend() == "tensorflow":
+
+    def test_every_replica_predicts_every_image():
+        """Keras's `predict_on_batch` then returns every row once a replica."""
+        root = kd.__path__[0].removesuffix("keras_deepfake")
+        subprocess.run(
+            [sys.executable, "-c", REPLICAS], env={**os.environ, "PYTHONPATH": root}, check=True
+        )
