@@ -122,8 +122,7 @@ def check_data_format(value):
 
 def check_entries(name, values, count, of="image"):
     """Return a list of `count` hashable values, one for each image or whatever `of` names."""
-    is_list = hasattr(values, "__iter__") and hasattr(values, "__getitem__")
-    if not is_list or isinstance(values, (str, bytes)) or hasattr(values, "keys"):
+    if not _is_sequence(values):
         raise ValueError(
             f"`{name}` must be a list or array with one entry for each {of}; got {_shown(values)}."
         )
@@ -141,6 +140,13 @@ def check_entries(name, values, count, of="image"):
                 f"{type(value).__name__} at position {place}."
             ) from None
     return values
+
+
+def check_text(name, value):
+    """Return `value` if it is a str."""
+    if not isinstance(value, str):
+        raise ValueError(f"`{name}` must be a text; got {_shown(value)}.")
+    return value
 
 
 def check_path(name, value):

@@ -35,8 +35,11 @@ _REAL_WORDS = {
 
 def check_class_names(class_names, count=None, least=2):
     """Return `least` or more different names as a tuple of str; `count` fixes how many."""
-    names = () if isinstance(class_names, (str, bytes)) else class_names
-    names = tuple(names) if hasattr(names, "__iter__") else ()
+    is_text = isinstance(class_names, (str, bytes))
+    try:
+        names = () if is_text else tuple(class_names)
+    except TypeError:
+        names = ()
     if (
         len(names) < least
         or not all(isinstance(name, str) and name for name in names)

@@ -4,6 +4,7 @@ import base64
 import html
 import io
 
+from keras_deepfake._arguments import check_text
 from keras_deepfake._files import atomic_write
 from keras_deepfake._text import format_cell, number_columns, printable
 
@@ -66,8 +67,7 @@ def save_html(path, title, sections):
 
 def make_page(title, sections):
     """Markup of a whole page."""
-    if not isinstance(title, str):
-        raise ValueError(f"`title` must be a text; got {title!r}.")
+    title = check_text("title", title)
     body = "".join(_section(section, title) for section in check_sections(sections))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -79,12 +79,12 @@ def make_page(title, sections):
 
 def check_sections(sections):
     """Return the sections as a list."""
-    if isinstance(sections, (str, bytes, dict)) or not hasattr(sections, "__iter__"):
+    if not isinstance(sections, (list, tuple)):
         raise ValueError(
             "`sections` must be a list of `(heading, content, content, ...)`; got "
             f"{type(sections).__name__}."
         )
-    return list(sections)
+    return sections
 
 
 def _escaped(text):

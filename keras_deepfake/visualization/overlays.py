@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_deepfake._arguments import check_entries
+from keras_deepfake._arguments import check_entries, check_text
 from keras_deepfake._pixels import to_numpy
 from keras_deepfake.visualization._style import figure_axes
 from keras_deepfake.visualization.images import (
@@ -48,6 +48,7 @@ def plot_overlays(images, maps, titles=None, label="Importance", axes=None):
     maps = [to_numpy(values, "maps").astype("float32") for values in maps]
     titles = [None] * len(images) if titles is None else titles
     titles = check_entries("titles", titles, len(images))
+    label = check_text("label", label)
     for image, values in zip(images, maps, strict=True):
         if values.shape != image.shape[:2]:
             raise ValueError(

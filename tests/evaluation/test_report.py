@@ -257,6 +257,8 @@ def test_booleans_and_arrays_of_any_backend(convert):
         ({"scores": "abc"}, "`scores` must be an array of numbers"),
         ({"groups": "abc"}, "`groups` must be a list or array"),
         ({"groups": 3}, "`groups` must be a list or array"),
+        ({"groups": np.array("abc")}, "`groups` must be a list or array"),
+        ({"groups": {"a", "b", "c"}}, "`groups` must be a list or array"),
         ({"groups": {"a": 1, "b": 2, "c": 3}}, "`groups` must be a list or array"),
         ({"groups": [["a"], ["b"], ["c"]]}, "`groups` must hold .* got a list at position 0"),
         ({"groups": ["a", float("nan"), "b"]}, "1 are missing, the first at position 1"),

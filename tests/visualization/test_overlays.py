@@ -46,3 +46,8 @@ def test_given_axes_and_empty_maps():
 def test_unfit_maps_are_refused(maps, reason):
     with pytest.raises(ValueError, match=reason):
         plot_overlays(IMAGES, maps)
+
+
+def test_a_label_that_is_no_text_is_refused():
+    with pytest.raises(ValueError, match="`label` must be a text; got 3"):
+        plot_overlays(IMAGES, MAPS, label=3)
