@@ -68,11 +68,11 @@ def main(arguments=None):
         )
         print(f"\n{report}")
         if options.robustness:
-            robustness = kd.evaluation.robustness(
+            robustness = kd.evaluation.evaluate_robustness(
                 model, index, threshold=report.threshold, image_size=image_size, verbose=1
             )
             print(f"\n{robustness}")
-            sections += robustness.sections()
+            sections += kd.reports.sections(robustness)
         report.save(options.output, sections=sections)
     except (ValueError, OSError, re.error) as error:
         sys.exit(f"evaluate_detector.py: {error}")

@@ -30,6 +30,20 @@ def dataset_audit():
     return kd.audit.DatasetAudit((finding,), {"data": {NAME: 1, "real": 1}}, shortcuts)
 
 
+def robustness_report():
+    clean = kd.evaluation.RobustnessRow("clean", None, 0.92, 0.85, 0.83)
+    rows = (clean, clean._replace(corruption="jpeg", level=50))
+    return kd.evaluation.RobustnessReport(rows, threshold=0.5, num_fake=4, num_real=4, seed=0)
+
+
+def predictions():
+    rows = [
+        kd.evaluation.Prediction(NAME, np.array([0.9, 0.1]), "fake", None),
+        kd.evaluation.Prediction("b", None, None, "damaged"),
+    ]
+    return kd.evaluation.Predictions(rows, ("fake", "real"), threshold=0.5)
+
+
 class Tally(Result):
     def summary(self):
         return "Two names."
@@ -44,6 +58,8 @@ class Tally(Result):
         (detection_report, "Detection report", 2, 5),
         (report_comparison, "Comparison", 1, 0),
         (dataset_audit, "Dataset audit", 2, 0),
+        (robustness_report, "Robustness", 1, 1),
+        (predictions, "Predictions", 1, 0),
         (Tally, "Result", 1, 0),
     ],
 )
@@ -65,7 +81,7 @@ def test_every_result_has_a_page_and_sections_for_another(make, title, tables, p
         assert text.count("<table>") == tables
         assert text.count("<img ") == pictures
         assert not re.search("<b>|\n<script", text)
-    if make is not report_comparison:
+    if make not in (report_comparison, robustness_report):
         assert SHOWN in page
         assert "a\\udcff\\n<b>$x$" in str(result)
 
