@@ -192,7 +192,7 @@ def decode_image(path, decoder):
         return tf.numpy_function(_decode_with_pillow, [path], tf.uint8, stateful=False)
 
     def with_tensorflow(decode):
-        # A dataset is the one place where TensorFlow catches an error, its own would not name
+        # A dataset is the one place where TensorFlow catches an error; its own would not name
         # the file.
         attempt = (
             tf.data.Dataset.from_tensors(tf.io.read_file(path))
