@@ -1,0 +1,114 @@
+"""Networks of `keras.applications` as encoders of images in [0, 1]."""
+
+import difflib
+import importlib
+
+import keras
+import numpy as np
+
+from keras_deepfake._arguments import check_choice, check_path
+from keras_deepfake.layers import MomentPooling
+from keras_deepfake.models._name_scopes import own_name_scope
+
+
+def pretrained_encoder(name, image_shape=(None, None, 3), weights="imagenet", until=None):
+    """Makes an encoder of a network that was trained on photographs.
+
+    The network comes without its classifier, and with its own preprocessing inside: the encoder
+    takes what everything in this library takes, RGB in [0, 1]. Its layers are those of Keras, so
+    that it saves, exports and trains like any other model.
+
+    Layers in the middle of a network often tell fakes better than the last ones, which describe
+    what an image shows. `until` cuts there.
+
+    Args:
+        name: A network of `keras.applications`, such as `"EfficientNetV2B0"`.
+        image_shape: `(height, width, 3)`, or `(3, height, width)` where Keras's data format is
+            channels first; sides of `None` accept any size, if the network does.
+        weights: `"imagenet"`, which Keras downloads once; the path of a weights file; or `None`
+            for random ones.
+        until: Name of the layer to end at, or several names. Of several the mean and the
+            deviation of each channel are concatenated. `None` takes the network whole.
+
+    Returns:
+        A functional Keras model from images in [0, 1] to a feature map, to a vector where the
+        layer gives one, or of several layers to a vector `(batch, 2 × channels of them all)`.
+
+    Raises:
+        ValueError: If there is no such network or layer, or the network refuses `image_shape`.
+        OSError: If the weights cannot be downloaded or read.
+
+    Example:
+        ```python
+        encoder = kd.models.pretrained_encoder("MobileNetV2", weights=None)
+        classifier = kd.models.EncoderClassifier(encoder, pooling="avg")
+        classifier.predict(np.zeros((2, 64, 64, 3)), verbose=0).shape  # (2, 2)
+        ```
+    """
+    networks = [network for network in dir(keras.applications) if network[0].isupper()]
+    make = getattr(keras.applications, check_choice("name", name, networks))
+    if weights not in ("imagenet", None):
+        weights = str(check_path("weights", weights))
+    with own_name_scope(name):
+        images = keras.Input(image_shape, name="images")
+        network = _load(make, name, _preprocessed(images, make), image_shape, weights)
+        outputs = [_layer(network, name, layer).output for layer in _names(until, network)]
+        if len(outputs) == 1:
+            return keras.Model(network.inputs[0], outputs[0], name=name)
+        vectors = [MomentPooling(2)(x) if len(x.shape) == 4 else x for x in outputs]
+        features = keras.layers.Concatenate(name="features")(vectors)
+        return keras.Model(network.inputs[0], features, name=name)
+
+
+def _preprocessed(images, make):
+    """What the network's own `preprocess_input` makes of images from 0 to 255."""
+    module = importlib.import_module(f"keras.applications.{make.__module__.rpartition('.')[2]}")
+    # It scales and shifts every channel, and may reverse their order.
+    probes = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], "float64")
+    found = module.preprocess_input(255 * probes[:, None, None], data_format="channels_last")
+    offset, *gains = np.asarray(found, "float64")[:, 0, 0]
+    gains = np.array(gains) - offset
+    if gains[0, 0] == 0:
+        axis = 1 if keras.config.image_data_format() == "channels_first" else -1
+        images = keras.ops.flip(images, axis=axis)
+        gains = gains[::-1]
+    scale = np.diag(gains)
+    return keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="preprocessing")(images)
+
+
+def _load(make, name, inputs, image_shape, weights):
+    try:
+        return make(
+            include_top=False,
+            weights=weights,
+            input_tensor=inputs,
+            input_shape=image_shape,
+        )
+    except Exception as error:  # Keras has no type of its own for a failed download
+        if weights != "imagenet" or "fetch failure" not in str(error):
+            raise
+        raise OSError(
+            f"The weights of {name!r} cannot be downloaded: {error}. Give `weights` the path of "
+            "their file, fetched elsewhere; or copy that file into `~/.keras/models`, where Keras "
+            "looks first; or take `weights=None` for random ones."
+        ) from error
+
+
+def _names(until, network):
+    if until is None:
+        return [network.layers[-1].name]
+    names = [until] if isinstance(until, str) else until
+    if not isinstance(names, (tuple, list)) or not names:
+        raise ValueError(f"`until` must be the name of a layer, or several; got {until!r}.")
+    return names
+
+
+def _layer(network, network_name, name):
+    for layer in network.layers:
+        if layer.name == name:
+            return layer
+    close = difflib.get_close_matches(str(name), [layer.name for layer in network.layers], n=5)
+    raise ValueError(
+        f"`until` must name layers of {network_name!r}; got {name!r}. Close to it are {close}; "
+        "`pretrained_encoder(...).summary()` shows all."
+    )
