@@ -29,7 +29,7 @@ if keras.backend.backend() != "tensorflow":
         "hypermodels/test_local_workers.py",
         "hypermodels/test_searches.py",
         "reports",
-        "test_import.py",
+        "test_architecture.py",
         "test_readme.py",
         "test_results.py",
         "test_text.py",
