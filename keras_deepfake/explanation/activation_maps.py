@@ -8,7 +8,7 @@ import numpy as np
 from keras_deepfake._arguments import MOST_PLACES, check_choice, check_flag, check_integer
 from keras_deepfake.explanation._images import check_images
 from keras_deepfake.models import as_detector
-from keras_deepfake.models.model_copy import copy_model
+from keras_deepfake.models.model_copy import copy_model, paired_layers
 from keras_deepfake.models.prediction import check_finite_weights, check_outputs
 
 
@@ -119,8 +119,7 @@ def _graph_layers(model):
 def _find_layer(original, copy, wanted):
     """The layer of the copy that is wanted, which may be told by that of the original."""
     if isinstance(wanted, keras.layers.Layer):
-        pairs = zip(original._flatten_layers(), copy._flatten_layers(), strict=True)
-        found = [twin for layer, twin in pairs if layer is wanted]
+        found = [twin for layer, twin in paired_layers(original, copy) if layer is wanted]
         if not found:
             raise ValueError(
                 f"`layer` {wanted.name!r} is not used by the model. Take a layer of this very "

@@ -31,8 +31,21 @@ def copy_model(model, dtype=None, name=None):
     own = {cls.__name__: cls for cls in classes if not cls.__module__.startswith("keras.")}
     with own_name_scope(model.name), keras.saving.custom_object_scope(own):
         copy = keras.saving.deserialize_keras_object(config, safe_mode=False)
-    copy.set_weights(model.get_weights())
+    # As saving does it: some layers compute with what they derive from their variables.
+    for layer, twin in paired_layers(model, copy):
+        variables = {}
+        layer.save_own_variables(variables)
+        twin.load_own_variables(variables)
     return copy
+
+
+def paired_layers(model, copy):
+    """Yields every layer of a model, itself included, with its twin in a copy."""
+    yield model, copy
+    # One level at a time: a layer that two inner models share is one here and two in the copy.
+    inner = [x._flatten_layers(include_self=False, recursive=False) for x in (model, copy)]
+    for pair in zip(*inner, strict=True):
+        yield from paired_layers(*pair)
 
 
 def _with_dtype(config, policy):

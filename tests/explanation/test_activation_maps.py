@@ -255,6 +255,16 @@ def test_layer_without_a_feature_map():
         grad_cam(model, IMAGES, layer=model.get_layer("head"), class_names=FAKE_FIRST)
 
 
+def test_layer_of_a_model_that_shares_its_input():
+    inputs = keras.Input((4, 6, 2))
+    layer = keras.layers.Conv2D(CHANNELS, 1, activation="relu")
+    encoder = keras.Model(inputs, layer(inputs))
+    flat = keras.layers.Flatten()(encoder(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2, "softmax")(flat))
+    maps = grad_cam(model, IMAGES, layer, class_names=FAKE_FIRST)
+    np.testing.assert_allclose(maps, expected_maps(model), atol=1e-5)
+
+
 def test_weights_that_are_not_finite():
     model = nested_model()
     model.set_weights([weights * np.nan for weights in model.get_weights()])

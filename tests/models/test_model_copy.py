@@ -1,0 +1,27 @@
+import keras
+import numpy as np
+
+from keras_deepfake.models.model_copy import copy_model
+
+IMAGES = np.random.default_rng(0).uniform(0.2, 0.4, (4, 8, 8, 3)).astype("float32")
+
+
+def test_copy_computes_with_adapted_statistics():
+    # The layer derives what it computes with from its variables when they are loaded.
+    normalization = keras.layers.Normalization()
+    normalization.adapt(IMAGES)
+    inputs = keras.Input((8, 8, 3))
+    inner = keras.Model(inputs, normalization(inputs))
+    outer = keras.Model(inputs, keras.layers.Conv2D(2, 3)(inner(inputs)))
+    expected = outer.predict_on_batch(IMAGES)
+    np.testing.assert_allclose(copy_model(outer).predict_on_batch(IMAGES), expected, atol=1e-6)
+
+
+def test_copy_shares_nothing():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    copy = copy_model(model)
+    before = model.get_weights()
+    copy.set_weights([weights + 1 for weights in before])
+    for weights, expected in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weights, expected)
