@@ -6,7 +6,7 @@ import pytest
 from .cases import CASES
 from .test_contract import as_model, inputs_of
 
-# A minute each to trace, for their histograms are computed one after the other.
+# Ten seconds and a minute to trace.
 SLOW = {"ResidualCooccurrence-default", "ResidualCooccurrence-small"}
 LAYERS = [
     case for case in CASES if not issubclass(case.component, keras.Model) and str(case) not in SLOW

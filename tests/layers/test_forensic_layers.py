@@ -40,7 +40,8 @@ def test_channels_first(name, images):
     outputs = ops.convert_to_numpy(layer(images.transpose(0, 3, 1, 2)))
     if name in MAPS:
         outputs = outputs.transpose(0, 2, 3, 1)
-    np.testing.assert_allclose(outputs, expected, atol=1e-5)
+    # Coefficients of the cosine transform reach 2040, where float32 has steps of 1.2e-4.
+    np.testing.assert_allclose(outputs, expected, atol=1e-4)
 
 
 def compute(layer, images):
