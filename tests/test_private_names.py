@@ -217,3 +217,24 @@ def test_ordered_ids_are_a_linked_list():
         "KerasTuner's `GridSearchOracle._ordered_ids` no longer is a list that `insert`s an id "
         "behind another"
     )
+
+
+def test_tuner_of_a_callback(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(loss="mse")
+    seen = []
+
+    class Notes(keras_tuner.HyperModel):
+        def build(self, hp):
+            return model
+
+        def fit(self, hp, model, callbacks, **arguments):
+            seen.extend(callbacks)
+            return {"val_loss": 1.0}
+
+    tuner = keras_tuner.RandomSearch(Notes(), OBJECTIVE, max_trials=1, directory=tmp_path)
+    tuner.search(verbose=0)
+    assert tuner in [getattr(callback, "tuner", None) for callback in seen], (
+        "KerasTuner has moved `TunerCallback.tuner`, by which a hypermodel learns how often its "
+        "tuner trains the model of a trial"
+    )

@@ -2,11 +2,16 @@
 
 import keras
 
+from keras_deepfake._arguments import check_integer
 from keras_deepfake.hypermodels._ranges import (
+    check_batch_sizes,
     check_choices,
+    check_image_shape,
     check_interval,
+    check_learning_rates,
     check_numbers,
     choose,
+    declare_learning_rate,
     nearest,
 )
 from keras_deepfake.hypermodels.seeded_hyper_model import SeededHyperModel
@@ -20,6 +25,9 @@ CORRUPTIONS = {
 }
 # The study's 168-64-32, halved further for deeper networks.
 DEFAULT_FILTERS = (168, 64, 32)
+# Sides of images are below 2 to this power, and no layer is that wide.
+MOST_BLOCKS = 20
+MOST_FILTERS = 65_536
 
 
 class HyperConvAutoencoder(SeededHyperModel):
@@ -89,19 +97,16 @@ class HyperConvAutoencoder(SeededHyperModel):
         tunable=True,
     ):
         super().__init__(seed=seed, name=name, tunable=tunable)
-        self.image_shape = tuple(image_shape)
-        self.depth = check_interval("depth", depth, 1, int)
+        self.image_shape = check_image_shape(image_shape)
+        self.depth = check_interval("depth", depth, 1, MOST_BLOCKS, check_integer)
         self.filters = _check_filters(filters)
         _check_sides(self.image_shape, self.depth[1])
-        activations = (activation,) if isinstance(activation, str) else tuple(activation)
-        for candidate in activations:
-            keras.activations.get(candidate)
-        self.activation = check_choices("activation", activations, activations)
+        self.activation = _check_activations(activation)
         self.normalization = check_choices("normalization", normalization, (None, "batch", "layer"))
         self.corruption = check_choices("corruption", corruption, (None, *CORRUPTIONS))
         self.corruption_rate = check_numbers("corruption_rate", corruption_rate, 0, 1)
-        self.learning_rate = check_interval("learning_rate", learning_rate, 1e-12)
-        self.batch_size = check_numbers("batch_size", batch_size, 1, float("inf"), int)
+        self.learning_rate = check_learning_rates(learning_rate)
+        self.batch_size = check_batch_sizes(batch_size)
 
     def architecture(self, hp):
         """Declares the hyperparameters of the network and returns the active ones by name.
@@ -178,35 +183,31 @@ class HyperConvAutoencoder(SeededHyperModel):
         return autoencoder
 
 
-def declare_learning_rate(hp, interval):
-    """Declare Adam's learning rate, by default the study's 1e-3 or the nearest end."""
-    low, high = interval
-    if low == high:
-        return choose(hp, "learning_rate", [low], low)
-    default = min(max(1e-3, low), high)
-    return hp.Float("learning_rate", low, high, sampling="log", default=default)
+def _check_activations(activation):
+    names = (activation,) if isinstance(activation, str) else activation
+    try:
+        if not all(isinstance(name, str) and keras.activations.get(name) for name in names):
+            raise TypeError
+        return check_choices("activation", tuple(names), tuple(names))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "`activation` must be one or more different names of Keras activations; got "
+            f"{activation!r}."
+        ) from error
 
 
 def _check_filters(filters):
-    if isinstance(filters, int):
+    if not isinstance(filters, (tuple, list)):
         filters = (filters, filters, 1)
-    filters = tuple(filters)
     if len(filters) != 3:
         raise ValueError(f"`filters` must be `(minimum, maximum, step)`; got {filters}.")
-    low, high = check_interval("filters", filters[:2], 1, int)
-    if not isinstance(filters[2], int) or filters[2] < 1:
-        raise ValueError(f"The step of `filters` must be an integer of 1 or more; got {filters}.")
-    return low, high, filters[2]
+    low, high = check_interval("filters", filters[:2], 1, MOST_FILTERS, check_integer)
+    return low, high, check_integer("filters[2]", filters[2], 1)
 
 
 def _check_sides(image_shape, depth):
     channels_first = keras.config.image_data_format() == "channels_first"
     sides = image_shape[1:] if channels_first else image_shape[:2]
-    if len(image_shape) != 3 or None in image_shape:
-        raise ValueError(
-            "`image_shape` must hold three fixed numbers, of height, width and channels in the "
-            f"Keras data format; got {image_shape}."
-        )
     if any(side % 2**depth for side in sides):
         raise ValueError(
             f"`image_shape` sides must be divisible by {2**depth}, 2 to the maximum of `depth` "

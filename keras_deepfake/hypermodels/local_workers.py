@@ -3,18 +3,20 @@
 import json
 import os
 import pathlib
-import signal
 import socket
 import subprocess
-import sys
-import threading
 import time
 
-from keras_deepfake.hypermodels.searches import LAUNCHED, SearchResults, check_tuner
+from keras_deepfake._arguments import check_integer
+from keras_deepfake._locks import hold_lock
+from keras_deepfake.hypermodels._search_checks import check_tuner
+from keras_deepfake.hypermodels.search_results import SearchResults
+from keras_deepfake.hypermodels.searches import LAUNCHED, lock_path
 
 POLL_SECONDS = 0.5
 # A worker that dies more often than this has an error that starting it again does not mend.
 MAX_RESTARTS = 3
+MOST_WORKERS = 1000
 
 
 def run_local_workers(tuner, num_workers, command):
@@ -28,8 +30,8 @@ def run_local_workers(tuner, num_workers, command):
 
     A worker that dies is started again under its own tuner id: it gets its trial back, and no
     other trial is lost. A search that was killed goes on when it is started again, with any
-    number of workers or with `kd.hypermodels.search` alone: finished trials are kept. No process
-    outlives this one.
+    number of workers or with `kd.hypermodels.search` alone: finished trials are kept. However this
+    process ends, its workers end with it, once they have called `kd.hypermodels.search`.
 
     Args:
         tuner: A `keras_tuner.Tuner`, which has the trials after the search.
@@ -40,7 +42,8 @@ def run_local_workers(tuner, num_workers, command):
         `SearchResults`.
 
     Raises:
-        ValueError: If `tuner` is no tuner or `num_workers` is below 1.
+        ValueError: If `tuner` is no tuner, `num_workers` is below 1, `command` is no list, or
+            another process searches in the tuner's directory.
         OSError: If the tuner's directory is not writable.
         RuntimeError: If the chief dies, a worker dies more than three times, or no trial was
             completed; the message ends in the last lines of the log. Also if `command` calls
@@ -64,34 +67,40 @@ def run_local_workers(tuner, num_workers, command):
             "`kd.hypermodels.search` in it."
         )
     check_tuner(tuner)
-    if isinstance(num_workers, bool) or not isinstance(num_workers, int) or num_workers < 1:
-        raise ValueError(f"`num_workers` must be an integer of 1 or more; got {num_workers!r}.")
+    num_workers = check_integer("num_workers", num_workers, 1, MOST_WORKERS)
+    if not isinstance(command, (list, tuple)) or not all(isinstance(w, str) for w in command):
+        raise ValueError(f"`command` must be a list of strings; got {command!r}.")
+    with hold_lock(lock_path(tuner)):
+        results = _run(tuner, num_workers, command)
+    results.raise_if_none_completed()
+    return results
+
+
+def _run(tuner, num_workers, command):
     project_dir = pathlib.Path(tuner.project_dir)
     with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-
-    def start(name):
         environment = {
             **os.environ,
             LAUNCHED: "1",
-            "KERASTUNER_TUNER_ID": name,
             "KERASTUNER_ORACLE_IP": "127.0.0.1",
-            "KERASTUNER_ORACLE_PORT": str(port),
+            "KERASTUNER_ORACLE_PORT": str(probe.getsockname()[1]),
             "no_grpc_proxy": "127.0.0.1",
         }
-        with open(project_dir / f"{name}.log", "a") as log:
+
+    def start(name):
+        with open(project_dir / f"{name}.log", "ab") as log:
             # Its input ends with this process, which is how it learns of that.
             return subprocess.Popen(
-                command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log
+                command,
+                env={**environment, "KERASTUNER_TUNER_ID": name},
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
             )
 
     workers = [f"worker{i}" for i in range(num_workers)]
     restarts = dict.fromkeys(workers, 0)
     processes, shown = {}, None
-    is_main = threading.current_thread() is threading.main_thread()
-    if is_main:
-        # By default this signal ends a process before it can end others.
-        previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         for name in ("chief", *workers):
             processes[name] = start(name)
@@ -116,19 +125,16 @@ def run_local_workers(tuner, num_workers, command):
         for process in processes.values():
             process.wait()
             process.stdin.close()
-        if is_main:
-            signal.signal(signal.SIGTERM, previous)
         if (project_dir / "oracle.json").exists():
             tuner.oracle.reload()
         results = SearchResults(tuner)
         print(results)
-    results.raise_if_none_completed()
     return results
 
 
 def _progress(tuner):
     trials = [
-        json.loads(path.read_text())
+        json.loads(path.read_text(encoding="utf-8"))
         for path in pathlib.Path(tuner.project_dir).glob("trial_*/trial.json")
     ]
     if not trials:
@@ -143,5 +149,5 @@ def _progress(tuner):
 
 def _death(name, project_dir):
     log = project_dir / f"{name}.log"
-    end = "\n".join(log.read_text().splitlines()[-15:])
+    end = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
     return f"The {name} of the search died; see {str(log)!r}. It ends in:\n{end}"

@@ -25,7 +25,8 @@ def plot_search(results, hyperparameters=None, axes=None):
         The Matplotlib figure.
 
     Raises:
-        ValueError: If no trial was completed, or `hyperparameters` names one that no trial had.
+        ValueError: If `results` are none, no trial was completed, or `hyperparameters` names one
+            that no trial had.
 
     Example:
     ```python
@@ -42,6 +43,8 @@ def plot_search(results, hyperparameters=None, axes=None):
     figure = kd.visualization.plot_search(results)
     ```
     """
+    if not hasattr(results, "hyperparameter_names"):
+        raise ValueError(f"`results` must be `SearchResults`; got {type(results).__name__}.")
     rows = [row for row in results.rows if row["score"] is not None]
     if not rows:
         raise ValueError("`results` must hold at least one completed trial; there is none.")
@@ -52,9 +55,14 @@ def plot_search(results, hyperparameters=None, axes=None):
             for name in known
             if not name.startswith("tuner/") and len(set(_values(rows, name))) > 1
         ] or known[:1]
-    unknown = [name for name in hyperparameters if name not in known]
-    if unknown or not hyperparameters:
-        raise ValueError(f"`hyperparameters` must be among {known}; got {hyperparameters}.")
+    if (
+        not isinstance(hyperparameters, (list, tuple))
+        or not hyperparameters
+        or any(name not in known for name in hyperparameters)
+    ):
+        raise ValueError(
+            f"`hyperparameters` must be a list of names among {known}; got {hyperparameters!r}."
+        )
 
     axes = figure_axes(axes, len(hyperparameters), (3.0, 2.5))
     scores = [row["score"] for row in rows]

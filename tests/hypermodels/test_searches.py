@@ -3,14 +3,17 @@ import gc
 import itertools
 import json
 import os
+import subprocess
 import sys
 
 import keras
 import keras_tuner
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_deepfake as kd
+from keras_deepfake.hypermodels import searches
 
 IMAGES = np.random.default_rng(0).random((8, 8, 8, 3)).astype("float32")
 LOSS = keras_tuner.Objective("val_loss", "min")
@@ -69,9 +72,8 @@ def make_tuner(folder, make=keras_tuner.RandomSearch, hypermodel=None, objective
 
 
 def run(tuner, **arguments):
-    return kd.hypermodels.search(
-        tuner, IMAGES, IMAGES, **{"validation_data": (IMAGES, IMAGES), "verbose": 0, **arguments}
-    )
+    defaults = {"y": IMAGES, "validation_data": (IMAGES, IMAGES), "verbose": 0}
+    return kd.hypermodels.search(tuner, IMAGES, **{**defaults, **arguments})
 
 
 def test_failed_trials_are_reported(tmp_path, capsys):
@@ -116,8 +118,7 @@ def test_a_search_killed_at_any_time_goes_on_as_if_nothing_had_happened(
     monkeypatch.setattr(
         keras_tuner.Hyperband, "_build_hypermodel", keras_tuner.Tuner._build_hypermodel
     )
-    module = sys.modules["keras_deepfake.hypermodels.search"]
-    monkeypatch.setattr(module, "_check_arguments", lambda *args: None)
+    monkeypatch.setattr(searches, "check_arguments", lambda *args: None)
     writes = itertools.count()
     replace, last = os.replace, float("inf")
 
@@ -191,6 +192,24 @@ def test_a_search_of_several_processes_goes_on_in_one(tmp_path, monkeypatch):
         ({"sample_weight": np.ones(7)}, r"`x` must hold as many .*\[8, 8, 7\]"),
         ({"validation_data": (IMAGES, IMAGES[:4])}, "`validation_data` must hold as many"),
         ({"batch_size": 4}, "`batch_size` is a hyperparameter"),
+        ({"x": np.zeros((0, 8, 8, 3)), "y": np.zeros((0, 8, 8, 3))}, "one or more"),
+        ({"x": 255 * IMAGES}, r"`x` .*\[0, 1\]"),
+        ({"x": (255 * IMAGES).astype("uint8")}, "`x` .*uint8. Divide them by 255"),
+        ({"x": np.where(IMAGES > 0.9, np.nan, IMAGES)}, "`x` .*NaN"),
+        ({"validation_data": (IMAGES - 1, IMAGES)}, "`validation_data` .*values from -"),
+        (
+            {"x": tf.data.Dataset.from_tensors((255 * IMAGES, IMAGES)), "y": None},
+            r"`x` .*\[0, 1\]",
+        ),
+        (
+            {"validation_data": tf.data.Dataset.from_tensor_slices((255 * IMAGES, IMAGES))},
+            r"`validation_data` .*\[0, 1\]",
+        ),
+        (
+            {"callbacks": [kd.callbacks.ResumeTraining("state.npz")]},
+            "no `ResumeTraining`: trials would share its file",
+        ),
+        ({"callbacks": [keras.callbacks.BackupAndRestore("state")]}, "no `BackupAndRestore`"),
     ],
 )
 def test_mistakes_are_refused_before_the_first_trial(tmp_path, arguments, message):
@@ -215,6 +234,28 @@ def test_an_unwritable_directory_is_refused(tmp_path, monkeypatch):
         run(search)
 
 
+def test_two_processes_do_not_search_in_one_directory(tmp_path):
+    tuner = make_tuner(tmp_path)
+    script = (
+        "import sys, time; from keras_deepfake._locks import hold_lock\n"
+        "lock = hold_lock(sys.argv[1]); print('held', flush=True); time.sleep(600)"
+    )
+    lock = f"{tuner.project_dir}/.lock"
+    other = subprocess.Popen([sys.executable, "-c", script, lock], stdout=subprocess.PIPE)
+    try:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(ValueError, match="Another process works on the same files"):
+            run(tuner)
+        with pytest.raises(ValueError, match="Another process works on the same files"):
+            kd.hypermodels.run_local_workers(tuner, 1, [sys.executable, "-c", ""])
+    finally:
+        other.kill()
+        other.wait()
+        other.stdout.close()
+    # Whoever was killed holds nothing.
+    assert len(run(tuner).rows) == 3
+
+
 def test_only_tuners_are_searched():
     with pytest.raises(ValueError, match="`tuner`"):
         kd.hypermodels.search(keras.Sequential())
@@ -234,12 +275,58 @@ def test_the_table_and_the_picture_hold_what_was_tried(tmp_path):
     assert rows[0]["seed"] == str(search.hypermodel.trial_seed(best))
     assert float(rows[0]["val_loss"]) == search.oracle.get_best_trials()[0].score
     assert "out of chalk" in rows[2]["error"]
-    assert not list(tmp_path.glob(".*.tmp"))
+    results.save(tmp_path / "results.json")
+    saved = json.loads((tmp_path / "results.json").read_text())
+    assert saved["objective"] == "val_loss"
+    assert [trial["score"] for trial in saved["trials"]] == [row["score"] for row in results.rows]
 
     figure = kd.visualization.plot_search(results)
     assert {"val_loss"} == {ax.get_ylabel() for ax in figure.axes}
     assert "learning_rate" in [ax.get_xlabel() for ax in figure.axes]
     star = figure.axes[0].collections[1].get_offsets()
     assert star[0][1] == pytest.approx(results.rows[0]["score"])
-    with pytest.raises(ValueError, match="`hyperparameters`"):
-        kd.visualization.plot_search(results, ["depths"])
+    for wrong in (["depths"], "filters_0", [], 3):
+        with pytest.raises(ValueError, match="`hyperparameters`"):
+            kd.visualization.plot_search(results, wrong)
+    with pytest.raises(ValueError, match="`results` must be"):
+        kd.visualization.plot_search([results])
+
+
+class OneColumn(kd.hypermodels.SeededHyperModel):
+    """A search space of somebody else, of detectors with one column."""
+
+    loss = "binary_crossentropy"
+    columns = 1
+
+    def settings(self, hp):
+        return {"rate": hp.Float("rate", 0.001, 0.1), "batch_size": hp.Fixed("batch_size", 4)}
+
+    def build_model(self, settings):
+        layers = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(self.columns)]
+        model = keras.Sequential([keras.Input((8, 8, 3)), *layers, keras.layers.Softmax()])
+        model.compile(keras.optimizers.SGD(settings["rate"]), self.loss)
+        return model
+
+
+class ClassNumbers(OneColumn):
+    loss = "sparse_categorical_crossentropy"
+    columns = 3
+
+
+@pytest.mark.parametrize("make", [OneColumn, ClassNumbers])
+def test_other_search_spaces_may_have_labels_of_their_own(tmp_path, make):
+    labels = np.arange(8) % 2
+    tuner = make_tuner(tmp_path, hypermodel=make(), max_trials=1)
+    results = run(tuner, y=labels, validation_data=(IMAGES, labels))
+    assert [row["state"] for row in results.rows] == ["COMPLETED"]
+    with pytest.raises(ValueError, match="two classes; got"):
+        run(make_tuner(tmp_path / "other", hypermodel=make()), y=0 * labels)
+
+
+def test_a_search_space_without_a_batch_size_is_refused(tmp_path):
+    class NoBatchSize(OneColumn):
+        def settings(self, hp):
+            return {"rate": hp.Float("rate", 0.001, 0.1)}
+
+    with pytest.raises(ValueError, match="must return the 'batch_size'"):
+        make_tuner(tmp_path, hypermodel=NoBatchSize())
