@@ -1,19 +1,18 @@
 """Search hyperparameters of a detector with KerasTuner and compare the best with the study's.
 
 Without --data the script draws synthetic faces; figures on them say nothing about real ones.
-With --data it expects the folders fake/ and real/ inside DIR, read recursively, of aligned face
-crops. The test images are held out before the search begins.
+With --data it expects a folder for each of two classes inside DIR, such as fake/ and real/, read
+recursively, of aligned face crops. The test images are held out before the search begins.
 
-Every trial pretrains an autoencoder of its own, unless --autoencoder names a trained one. At the
-end the best configuration and the study's are trained the same way and evaluated on the test
-images. A search that was killed goes on when it is started again with the same arguments, with any
-number of workers. Several machines: see docs/hyperparameter-search.md.
+Every trial pretrains an autoencoder of its own, unless --autoencoder or --encoder names a trained
+one. At the end the best configuration and the study's are trained the same way and evaluated on
+the test images. A search that was killed goes on when it is started again with the same arguments,
+with any number of workers. Several machines: see docs/hyperparameter-search.md.
 """
 
 import argparse
 import json
 import os
-import pathlib
 import re
 import sys
 
@@ -24,7 +23,6 @@ import numpy as np
 import keras_deepfake as kd
 
 NUM_SYNTHETIC_FACES = 2000
-OBJECTIVE = keras_tuner.Objective("val_auc", "max")
 
 
 def parse_arguments(arguments=None):
@@ -32,13 +30,22 @@ def parse_arguments(arguments=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--data", metavar="DIR", help="folder with fake/ and real/ (default: synthetic faces)")
+    add("--data", metavar="DIR", help="folder with two class folders (default: synthetic faces)")
+    add(
+        "--class-names",
+        nargs=2,
+        default=["fake", "real"],
+        metavar="NAME",
+        help="the class folders (default: fake real)",
+    )
+    add("--fake-class", metavar="NAME", help="which of them is fake, if its name does not tell")
     add("--output", metavar="DIR", default="search", help="folder of the search (default: search)")
     add("--tuner", choices=("hyperband", "bayesian", "random", "grid"), default="random")
     add("--max-trials", type=int, default=10, metavar="N", help="trials at most (default: 10)")
     add("--epochs", type=int, default=8, metavar="N", help="of a classifier (default: 8)")
     add("--pretraining-epochs", type=int, default=3, metavar="N", help="(default: 3)")
     add("--autoencoder", metavar="FILE", help="trained autoencoder whose encoder every trial gets")
+    add("--encoder", metavar="FILE", help="trained encoder, any Keras model, for every trial")
     add("--image-size", type=int, default=64, metavar="N", help="side in pixels (default: 64)")
     add("--max-filters", type=int, default=168, metavar="N", help="of a block (default: 168)")
     add(
@@ -54,19 +61,14 @@ def parse_arguments(arguments=None):
         help="run N trials at a time, each in a process of its own (default: this process alone)",
     )
     add("--seed", type=int, default=0, metavar="N", help="seed of everything (default: 0)")
-    return parser.parse_args(arguments)
-
-
-def group_function(pattern):
-    expression = re.compile(pattern)
-
-    def group(path):
-        match = expression.search(os.path.basename(path))
-        if match is None:
-            raise ValueError(f"--group-pattern {pattern!r} matches nothing in {path!r}.")
-        return match.group()
-
-    return group
+    options = parser.parse_args(arguments)
+    if min(options.max_trials, options.epochs) < 1 or options.workers < 0:
+        parser.error("--max-trials and --epochs must be 1 or more, --workers 0 or more.")
+    if options.autoencoder and options.encoder:
+        parser.error("give --autoencoder or --encoder, not both.")
+    if options.data is None and options.class_names != ["fake", "real"]:
+        parser.error("--class-names are those of --data.")
+    return options
 
 
 def load_data(options):
@@ -78,15 +80,12 @@ def load_data(options):
         images = faces.images.astype("float32") / 255
         order = np.random.default_rng(seed).permutation(len(images))
         parts = np.split(order, [int(0.7 * len(order)), int(0.85 * len(order))])
-        train, validation, test = ((images[part], faces.labels[part]) for part in parts)
-        return train, validation, test
-    groups = group_function(options.group_pattern) if options.group_pattern else None
-    index = kd.datasets.ImageIndex.from_directory(options.data, groups=groups)
+        return [(images[part], faces.labels[part]) for part in parts]
+    groups = re.compile(options.group_pattern) if options.group_pattern else None
+    index = kd.datasets.ImageIndex.from_directory(options.data, options.class_names, groups=groups)
     parts = index.balanced(seed=seed).split((0.7, 0.15, 0.15), seed=seed)
     for name, part in zip(("train", "validation", "test"), parts, strict=True):
         print(f"{name}: {part}")
-        if len(set(part.labels)) < 2:
-            raise ValueError(f"the {name} part has one class only: there are too few groups.")
     train, validation = (
         kd.datasets.classification_dataset(
             part, size, shuffle_buffer=buffer, seed=seed, cache="memory"
@@ -96,19 +95,31 @@ def load_data(options):
     return (train,), validation, parts[2]
 
 
+def load_model(file):
+    if not os.path.isfile(file):
+        raise ValueError(f"there is no file {file!r}.")
+    try:
+        return keras.saving.load_model(file)
+    except Exception as error:  # what Keras raises for a damaged file has no common type
+        raise ValueError(f"{file!r} holds no Keras model that can be loaded: {error}") from error
+
+
 def make_hypermodel(options, max_filters):
     shape = (options.image_size, options.image_size, 3)
-    if options.autoencoder:
-        if not os.path.isfile(options.autoencoder):
-            raise ValueError(f"there is no file {options.autoencoder!r}.")
-        autoencoder = keras.saving.load_model(options.autoencoder)
+    autoencoder = encoder = None
+    if options.encoder:
+        encoder = load_model(options.encoder)
+    elif options.autoencoder:
+        autoencoder = load_model(options.autoencoder)
     else:
         autoencoder = kd.hypermodels.HyperConvAutoencoder(
             shape, depth=(2, 3), filters=(8, max_filters, 8)
         )
     return kd.hypermodels.HyperEncoderClassifier(
         shape,
-        autoencoder=autoencoder,
+        options.class_names,
+        autoencoder,
+        encoder,
         pretraining_epochs=options.pretraining_epochs,
         seed=options.seed,
     )
@@ -123,7 +134,7 @@ def make_tuner(options, hypermodel):
     }[options.tuner]
     tuner = tuner_class(
         hypermodel,
-        OBJECTIVE,
+        keras_tuner.Objective("val_auc", "max"),
         seed=options.seed + 1,  # KerasTuner takes 0 for no seed
         directory=options.output,
         project_name="trials",
@@ -138,71 +149,74 @@ def check_settings(options):
     """Refuses to go on with a search that was begun with other options."""
     free = ("output", "workers")
     settings = {name: value for name, value in vars(options).items() if name not in free}
-    file = pathlib.Path(options.output) / "settings.json"
-    if file.exists():
-        if json.loads(file.read_text()) == settings:
-            return
-        raise ValueError(
-            f"{options.output!r} holds a search with other options; give them again to go on with "
-            "it, or choose another --output."
-        )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(settings, indent=2))
-    temporary.rename(file)
+    file = os.path.join(options.output, "settings.json")
+    if not os.path.exists(file):
+        os.makedirs(options.output, exist_ok=True)
+        with open(f"{file}.tmp", "w", encoding="utf-8") as stream:
+            json.dump(settings, stream, indent=2)
+        os.replace(f"{file}.tmp", file)
+        return
+    with open(file, encoding="utf-8") as stream:
+        if json.load(stream) != settings:
+            raise ValueError(
+                f"{options.output!r} holds a search with other options; give them again to go on "
+                "with it, or choose another --output."
+            )
 
 
-def train_and_evaluate(hypermodel, hp, train, validation, test, epochs):
+def train(hypermodel, hp, options, data, validation):
+    """The detector of a configuration, at the epoch that is best on the validation images."""
     classifier = hypermodel.build(hp)
-    # Both configurations keep the epoch that is best on the validation images.
     best_epoch = keras.callbacks.EarlyStopping(
-        OBJECTIVE.name, mode=OBJECTIVE.direction, patience=epochs, restore_best_weights=True
+        "val_auc", mode="max", patience=options.epochs, restore_best_weights=True
     )
     hypermodel.fit(
-        hp, classifier, *train, validation_data=validation, epochs=epochs, callbacks=[best_epoch]
+        hp,
+        classifier,
+        *data,
+        validation_data=validation,
+        epochs=options.epochs,
+        callbacks=[best_epoch],
     )
-    return classifier, kd.evaluation.evaluate_detector(classifier, test)
+    return kd.models.as_detector(classifier, fake_class=options.fake_class)
 
 
 def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parse_arguments(arguments)
+    defaults = keras_tuner.HyperParameters()
     try:
-        if min(options.max_trials, options.epochs) < 1 or options.workers < 0:
-            raise ValueError("--max-trials and --epochs must be 1 or more, --workers 0 or more.")
-        if options.data and not os.path.isdir(options.data):
-            raise ValueError(f"there is no folder {options.data!r}.")
         hypermodel = make_hypermodel(options, options.max_filters)
         study = make_hypermodel(options, max(options.max_filters, 168))  # holds its filters
-        train, validation, test = load_data(options)
+        # It must be clear which class is fake before the search begins.
+        kd.models.as_detector(study.build(defaults), fake_class=options.fake_class)
+        data, validation, test = load_data(options)
         check_settings(options)
         tuner = make_tuner(options, hypermodel)
-    except (ValueError, OSError, re.error) as error:
+        if options.workers:
+            command = [sys.executable, os.path.abspath(__file__), *arguments, "--workers", "0"]
+            results = kd.hypermodels.run_local_workers(tuner, options.workers, command)
+        else:
+            results = kd.hypermodels.search(
+                tuner, *data, validation_data=validation, epochs=options.epochs
+            )
+    except (ValueError, OSError, RuntimeError, re.error) as error:
         sys.exit(f"tune_detector.py: {error}")
-    if options.workers:
-        command = [sys.executable, os.path.abspath(__file__), *arguments, "--workers", "0"]
-        results = kd.hypermodels.run_local_workers(tuner, options.workers, command)
-    else:
-        results = kd.hypermodels.search(
-            tuner, *train, validation_data=validation, epochs=options.epochs
-        )
     if results is None:  # in one process of several; another one has the results
         return
-    output = pathlib.Path(options.output)
-    results.to_csv(output / "results.csv")
-    kd.visualization.save_figure(kd.visualization.plot_search(results), output / "search.png")
+    results.to_csv(os.path.join(options.output, "results.csv"))
+    kd.visualization.save_figure(
+        kd.visualization.plot_search(results), os.path.join(options.output, "search.png")
+    )
 
-    defaults = keras_tuner.HyperParameters()
-    study.build(defaults)
     best = tuner.get_best_hyperparameters()[0]
     reports = {}
     for name, space, hp in (("best", hypermodel, best), ("study", study, defaults)):
         print(f"\nTraining the {name} configuration: {space.settings(hp)}")
-        classifier, reports[name] = train_and_evaluate(
-            space, hp, train, validation, test, options.epochs
-        )
-        classifier.save(output / f"{name}.keras")
-        reports[name].save(output / f"{name}.html")
+        detector = train(space, hp, options, data, validation)
+        detector.save(os.path.join(options.output, f"{name}.keras"))
+        reports[name] = kd.evaluation.evaluate_detector(detector, test)
+        reports[name].save(os.path.join(options.output, f"{name}.html"))
     print("\nOn the test images, which neither the search nor a training has seen:")
     for name, report in reports.items():
         low, high = report.intervals["auc"]

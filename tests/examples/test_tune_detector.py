@@ -1,6 +1,7 @@
 import csv
 import importlib.util
 import pathlib
+import re
 
 import keras
 import pytest
@@ -30,7 +31,9 @@ def test_search_ends_with_a_table_a_picture_and_a_comparison(script, capsys):
     with open("search/results.csv", newline="") as file:
         assert len(list(csv.DictReader(file))) == 2
     assert pathlib.Path("search/search.png").stat().st_size > 1000
-    assert isinstance(keras.saving.load_model("search/best.keras"), kd.EncoderClassifier)
+    detector = keras.saving.load_model("search/best.keras")
+    assert isinstance(detector, kd.models.Detector)
+    assert detector.class_names == ("fake", "real")
     with pytest.raises(SystemExit, match="other options"):
         script.main([*TINY, "--seed", "1"])
 
@@ -55,14 +58,39 @@ def test_workers_run_the_script_with_the_same_options(script, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--data", "nowhere"], "no folder 'nowhere'"),
+        (["--data", "nowhere"], "'nowhere'"),
         (["--max-trials", "0"], "--max-trials"),
         (["--workers", "-1"], "--workers"),
         (["--autoencoder", "nothing.keras"], "no file 'nothing.keras'"),
+        (["--encoder", "damaged.keras"], "'damaged.keras' holds no Keras model"),
+        (["--encoder", "encoder.keras"], "`image_shape`"),
+        (["--encoder", "encoder.keras", "--autoencoder", "encoder.keras"], "not both"),
         (["--image-size", "30"], "divisible by 8"),
+        (["--class-names", "a", "b"], "those of --data"),
+        (["--data", "faces", "--class-names", "a", "b"], "`fake_class='a'`"),
+        (["--data", "faces", "--group-pattern", "("], "tune_detector.py: .*position 0"),
     ],
 )
-def test_mistakes_are_one_message(script, options, message):
-    with pytest.raises(SystemExit, match=message):
+def test_mistakes_are_one_message(script, options, message, capsys):
+    pathlib.Path("damaged.keras").write_bytes(b"PK")
+    keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()]).save("encoder.keras")
+    with pytest.raises(SystemExit) as error:
         script.main([*TINY, *options])
+    assert re.search(message, f"{error.value}{capsys.readouterr().err}")
     assert not pathlib.Path("search").exists()
+
+
+def test_classes_of_any_name_and_an_encoder_from_a_file(script, capsys):
+    faces = kd.datasets.synthetic_faces(60, (32, 32), seed=0)
+    for i, (image, label) in enumerate(zip(faces.images, faces.labels, strict=True)):
+        folder = pathlib.Path("faces", "b" if label[0] else "a")
+        folder.mkdir(parents=True, exist_ok=True)
+        keras.utils.save_img(folder / f"p{i // 2:02}_{i}.png", image, scale=False)
+    layers = [keras.layers.Conv2D(4, 3, strides=2), keras.layers.GlobalAveragePooling2D()]
+    keras.Sequential([keras.Input((16, 16, 3)), *layers]).save("encoder.keras")
+    options = "--data faces --class-names a b --fake-class b --encoder encoder.keras".split()
+    options += ["--group-pattern", r"^p\d+", "--image-size", "16", "--max-trials", "1"]
+    script.main([*options, "--epochs", "1"])
+    assert "1 trials: 1 completed" in capsys.readouterr().out
+    detector = keras.saving.load_model("search/best.keras")
+    assert (detector.class_names, detector.fake_index) == (("a", "b"), 1)
