@@ -1,71 +1,76 @@
-"""Ask a saved detector for its verdict on images and folders of images."""
+"""Ask a saved detector for its verdict on images and folders of images.
+
+The verdict is on whole images: crop faces first, as the training data were (see crop_faces.py).
+Without PATH the script draws synthetic faces.
+"""
 
 import argparse
 import os
 import sys
+import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes on the hardware
 
-import keras
-
-import keras_deepfake as kd
+NUM_SYNTHETIC_FACES = 20
 
 
-def parse_arguments():
+def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="The verdict is on whole images: crop faces first, as the training data were "
-        "(see crop_faces.py).",
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", metavar="MODEL", help="detector saved as .keras")
-    parser.add_argument(
-        "paths", metavar="PATH", nargs="+", help="image, or folder that is searched recursively"
+    add = parser.add_argument
+    add(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        default="results/detector.keras",
+        help="detector saved as .keras (default: results/detector.keras)",
     )
-    parser.add_argument(
-        "--output", metavar="FILE.csv", help="write a CSV file instead of printing a table"
+    add("paths", metavar="PATH", nargs="*", help="image, or folder that is searched recursively")
+    add("--output", metavar="FILE.csv", help="write a CSV file instead of printing a table")
+    add("--threshold", type=float, metavar="F", help="of the fake class, instead of the model's")
+    add(
+        "--class-names",
+        nargs=2,
+        metavar="NAME",
+        help="the classes in the order of the model's columns, if it does not hold them",
     )
-    parser.add_argument(
-        "--threshold",
-        type=float,
-        help="probability from which on an image is called fake (default: the model's own, or 0.5)",
-    )
-    return parser.parse_args()
+    add("--fake-class", metavar="NAME", help="which of them is fake, if its name does not tell")
+    add("--image-size", type=int, metavar="N", help="for models of images of any size")
+    return parser.parse_args(arguments)
 
 
-def load_model(path):
-    if not os.path.isfile(path):
-        sys.exit(f"error: no such model file: {path}")
+def main(arguments=None):
+    options = parse_arguments(arguments)
+    import keras_deepfake as kd  # not above: --help need not wait for TensorFlow
+
     try:
-        return keras.saving.load_model(path, compile=False)
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0]
-        sys.exit(f"error: {path} is not a Keras model that can be loaded: {reason}")
-
-
-def main():
-    arguments = parse_arguments()
-    folder = os.path.dirname(arguments.output or "") or "."
-    if not os.path.isdir(folder):
-        sys.exit(f"error: no such folder for --output: {folder}")
-    model = load_model(arguments.model)
-    try:
+        if options.output:
+            # What cannot be written shows now, not after the last image.
+            tempfile.TemporaryFile(dir=os.path.dirname(options.output) or ".").close()
+        images = options.paths or kd.datasets.synthetic_faces(NUM_SYNTHETIC_FACES).images
         predictions = kd.evaluation.predict_images(
-            model, arguments.paths, threshold=arguments.threshold, verbose=1
+            kd.models.load_model(options.model),
+            images,
+            threshold=options.threshold,
+            class_names=options.class_names,
+            fake_class=options.fake_class,
+            image_size=options.image_size and (options.image_size, options.image_size),
+            verbose=1,
         )
-    except ValueError as error:
-        sys.exit(f"error: {error}")
-    if not predictions:
-        sys.exit(f"error: no images in {', '.join(arguments.paths)}")
-
-    if arguments.output:
-        predictions.to_csv(arguments.output)
-    else:
-        print(predictions)
+        if not predictions:
+            raise ValueError(f"there are no images in {', '.join(options.paths)}")
+        if options.output:
+            predictions.to_csv(options.output)
+        else:
+            print(predictions)
+    except (ValueError, OSError) as error:
+        sys.exit(f"predict_folder.py: {error}")
     verdicts = [row.verdict for row in predictions]
     counts = [f"{verdicts.count(name)} {name}" for name in predictions.class_names]
-    print(f"{len(predictions)} files: {', '.join(counts)}, {verdicts.count(None)} unreadable")
+    print(f"{len(predictions)} images: {', '.join(counts)}, {verdicts.count(None)} unreadable")
     if all(row.error for row in predictions):
-        sys.exit(f"error: none of the {len(predictions)} files is an image that can be read")
+        sys.exit(f"predict_folder.py: none of the {len(predictions)} files can be read")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ def arguments(tmp_path):
     inputs = keras.Input((16, 16, 3))
     bright = keras.layers.GlobalAveragePooling2D()(inputs)
     keras.Model(inputs, keras.layers.Dense(2, "softmax")(bright)).save(tmp_path / "model.keras")
+    (tmp_path / "text.keras").write_text("no model")
     return [
         str(tmp_path / "model.keras"),
         str(tmp_path / "faces"),
@@ -63,7 +64,43 @@ def test_audit_and_robustness_are_part_of_the_page(main, arguments, tmp_path, ca
 
 
 def test_wrong_input_is_told_without_a_traceback(main, arguments):
-    with pytest.raises(SystemExit, match="matches nothing"):
-        main([*arguments, "--group-pattern", "person"])
-    with pytest.raises(SystemExit, match="`directory` must be an existing folder"):
-        main([arguments[0], "nowhere"])
+    model, faces = arguments[:2]
+    text = model.replace("model.keras", "text.keras")
+    for options, message in (
+        ([model, faces, "--group-pattern", "person"], "give every image a group"),
+        ([model, faces, "--group-pattern", "("], "unterminated subpattern"),
+        ([model, "nowhere"], "`directory` must be an existing folder"),
+        (["missing.keras", faces], "there is no file 'missing.keras'"),
+        ([text, faces], "text.keras' is not a Keras model"),
+        ([model], "class_names"),
+        ([model, "--class-names", "fake", "real", "--audit"], "--audit needs DATA"),
+    ):
+        with pytest.raises(SystemExit, match=rf"^evaluate_detector\.py: .*{message}") as error:
+            main(options)
+        assert isinstance(error.value.code, str)
+
+
+def test_folders_in_the_order_of_the_model(main, tmp_path, monkeypatch, capsys):
+    """The folders are called and ordered otherwise than the classes of the model."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("0_real", 0), ("1_fake", 255)):
+        (tmp_path / "faces" / name).mkdir(parents=True)
+        for i in range(4):
+            keras.utils.save_img(f"faces/{name}/{i}.png", np.full((8, 8, 3), value), scale=False)
+    encoder = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.AveragePooling2D(8)])
+    classifier = kd.models.EncoderClassifier(encoder, ("fake", "real"))
+    classifier.layers[-1].set_weights([np.array([[1, -1]] * 3), np.array([-1.5, 1.5])])
+    classifier.save("model.keras")
+    main(["model.keras", "faces"])
+    printed = capsys.readouterr().out
+    assert "4 fake and 4 real" in printed
+    assert "1.000" in next(line for line in printed.splitlines() if line.startswith("AUC"))
+
+
+def test_without_data(main, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(main.__globals__, "NUM_SYNTHETIC_FACES", 20)
+    encoder = keras.Sequential([keras.Input((32, 32, 3)), kd.layers.ConvBlock(2)])
+    kd.models.EncoderClassifier(encoder, ("real", "fake")).save("model.keras")
+    main(["model.keras"])
+    assert "20 images, 10 fake and 10 real" in capsys.readouterr().out

@@ -1,5 +1,6 @@
 import csv
 import runpy
+import subprocess
 import sys
 
 import keras
@@ -28,7 +29,7 @@ def test_folder_to_csv(run, tmp_path, capsys):
     keras.utils.save_img("faces/inner/a.png", np.zeros((9, 9, 3)), scale=False)
     (tmp_path / "faces" / "b.jpg").write_bytes(b"no image")
     run("detector.keras", "faces", "--output", "out.csv", "--threshold", "0.4")
-    assert "2 files: 1 fake, 0 real, 1 unreadable" in capsys.readouterr().out
+    assert "2 images: 1 fake, 0 real, 1 unreadable" in capsys.readouterr().out
     with open("out.csv", newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["path", "fake", "real", "verdict", "error"]
@@ -43,12 +44,13 @@ def test_folder_to_csv(run, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["missing.keras", "faces"], "no such model file: missing.keras"),
-        (["model.txt", "faces"], "model.txt is not a Keras model"),
+        (["missing.keras", "faces"], "there is no file 'missing.keras'"),
+        (["model.txt", "faces"], "model.txt' is not a Keras model"),
         (["ok.keras", "faces"], "no images in faces"),
         (["ok.keras", "missing"], "none of the 1 files"),
-        (["ok.keras", "faces", "--threshold", "7"], "`threshold` must be a probability"),
-        (["ok.keras", "faces", "--output", "nowhere/out.csv"], "no such folder for --output"),
+        (["ok.keras", "faces", "--threshold", "7"], "`threshold` must be"),
+        (["ok.keras", "faces", "--fake-class", "forged"], "`fake_class` must be"),
+        (["ok.keras", "faces", "--output", "nowhere/out.csv"], "No such file or directory: .*nowh"),
     ],
 )
 def test_mistakes_end_in_one_line(arguments, message, run, tmp_path):
@@ -57,5 +59,33 @@ def test_mistakes_end_in_one_line(arguments, message, run, tmp_path):
     if "ok.keras" in arguments:
         encoder = keras.Sequential([keras.Input((8, 8, 3)), kd.layers.ConvBlock(2)])
         kd.models.EncoderClassifier(encoder).save("ok.keras")
-    with pytest.raises(SystemExit, match=rf"^error: .*{message}[^\n]*$"):
+    with pytest.raises(SystemExit, match=rf"^predict_folder\.py: .*{message}[^\n]*$"):
         run(*arguments)
+
+
+def test_without_images_and_with_other_names(run, capsys):
+    inputs = keras.Input((8, 8, 3))
+    outputs = keras.layers.Dense(2, "softmax")(keras.layers.Flatten()(inputs))
+    keras.Model(inputs, outputs).save("plain.keras")
+    run("plain.keras", "--class-names", "photo", "render", "--fake-class", "render")
+    printed = capsys.readouterr().out
+    assert "images[19]" in printed
+    assert printed.splitlines()[-1].startswith("20 images: ")
+
+
+@pytest.mark.parametrize(
+    "name", ["predict_folder", "evaluate_detector", "train_detector", "crop_faces"]
+)
+def test_help_does_not_wait_for_tensorflow(name, pytestconfig):
+    script = str(pytestconfig.rootpath / "examples" / f"{name}.py")
+    code = (
+        "import runpy, sys\n"
+        "sys.argv = ['script', '--help']\n"
+        "try:\n"
+        f"    runpy.run_path({script!r}, run_name='__main__')\n"
+        "finally:\n"
+        "    assert not {'keras', 'tensorflow'} & set(sys.modules)\n"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert printed.returncode == 0, printed.stderr
+    assert f"usage: {name}.py" in printed.stdout
