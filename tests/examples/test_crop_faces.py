@@ -1,157 +1,33 @@
-import csv
-import os
 import runpy
-import sys
-import types
 
 import keras
-import numpy as np
 import pytest
-from PIL import Image
 
-COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))  # left eye, right eye, mouth
-
-
-def face(angle, centre=(200, 200), size=1.0):
-    """Points of a face turned clockwise by an angle about the middle of its eyes."""
-    points = size * np.array([[-20, 0], [20, 0], [0, 44]])
-    cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-    return points @ np.array([[cos, sin], [-sin, cos]]) + centre
-
-
-def photograph(points, side=400):
-    image = np.full((side, side, 3), 90, "uint8")
-    y, x = np.mgrid[:side, :side] + 0.5
-    for point, colour in zip(points, COLOURS, strict=True):
-        image[np.hypot(x - point[0], y - point[1]) < 5] = colour
-    return image
-
-
-def middle(image, colour):
-    close = np.abs(np.asarray(image, "float32") - colour).sum(axis=-1) < 120
-    rows, columns = np.nonzero(close)
-    return columns.mean() + 0.5, rows.mean() + 0.5
+import keras_deepfake as kd
 
 
 @pytest.fixture
-def script(pytestconfig, monkeypatch):
+def main(pytestconfig, monkeypatch):
     # The script sets the backend for its own process.
     monkeypatch.setenv("KERAS_BACKEND", keras.backend.backend())
-    path = str(pytestconfig.rootpath / "examples" / "crop_faces.py")
-    return types.SimpleNamespace(path=path, **runpy.run_path(path))
+    return runpy.run_path(str(pytestconfig.rootpath / "examples" / "crop_faces.py"))["main"]
 
 
-@pytest.mark.parametrize("angle", [0, 30, -100])
-@pytest.mark.parametrize("scale", [1, 2])
-def test_crop_is_upright_and_framed_as_ffhq(angle, scale, script):
-    points = face(angle, size=scale)
-    # max(2 x 40, 1.8 x 44) = 80, so the crop is 160 wide and centred 4.4 below the eyes.
-    crop = script.crop(photograph(points), points, 160, margin=0.5)
-    assert crop.size == (160, 160)
-    for colour, expected in zip(COLOURS, [(60, 75.6), (100, 75.6), (80, 119.6)], strict=True):
-        assert middle(crop, colour) == pytest.approx(expected, abs=0.3)
+def test_options_reach_the_cropping(main, monkeypatch, capsys):
+    given = []
 
+    def crop_faces(**options):
+        given.append(options)
+        return kd.recipes.FaceCrops([])
 
-def test_margin(script):
-    points = face(0)
-    crop = script.crop(photograph(points), points, 160, margin=1.5)
-    assert middle(crop, COLOURS[0]) == pytest.approx((70, 77.8), abs=0.3)
-
-
-def test_profile_is_turned_by_its_mouth(script):
-    points = face(20)
-    points[0] = points[1] = points[:2].mean(axis=0)
-    _, axis, side = script.square(tuple(points), margin=0)
-    assert np.degrees(np.arctan2(axis[1], axis[0])) == pytest.approx(20)
-    assert side == pytest.approx(1.8 * 44)
-
-
-def test_border_is_repeated_outside(script):
-    points = face(0, centre=(5, 200))
-    crop = np.asarray(script.crop(photograph(points), points, 160, margin=0.5))
-    assert (crop[10, :40] == 90).all()
-
-
-@pytest.fixture
-def run(script, tmp_path, monkeypatch):
-    class FakeMTCNN:
-        def __init__(self, device):
-            assert device == "CPU:0"
-
-        def detect_faces(self, image):
-            found = []
-            for centre, confidence in (((100, 100), 0.99), ((300, 300), 0.99), ((100, 300), 0.5)):
-                points = face(0, centre, size=1 + centre[1] / 1000)
-                if image[int(points[2, 1]), int(points[2, 0]), 2] > 200:
-                    names = ("left_eye", "right_eye", "mouth_left")
-                    keypoints = dict(zip(names, points.tolist(), strict=True))
-                    keypoints["mouth_right"] = keypoints["mouth_left"]
-                    found.append({"confidence": confidence, "keypoints": keypoints})
-            return found
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(sys.modules, "mtcnn", types.SimpleNamespace(MTCNN=FakeMTCNN))
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["crop_faces.py", *arguments])
-        runpy.run_path(script.path, run_name="__main__")
-        with open("out.csv", newline="") as file:
-            return [(row["path"], row["output"], row["status"]) for row in csv.DictReader(file)]
-
-    return run
-
-
-def save(path, *centres):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    image = np.full((400, 400, 3), 90, "uint8")
-    for centre in centres:
-        drawn = photograph(face(0, centre, size=1 + centre[1] / 1000))
-        image = np.where(drawn == 90, image, drawn)
-    Image.fromarray(image).save(path)
-
-
-def test_folder_of_photographs(run, capsys):
-    save("in/fake/two.png", (100, 100), (300, 300))
-    save("in/real/day/one.png", (300, 300))
-    save("in/real/day/one.bmp", (100, 100))
-    save("in/real/nobody.png")
-    save("in/real/unsure.png", (100, 300))
-    with open("in/real/broken.png", "w") as file:
-        file.write("no image")
-    rows = run("in", "out", "--size", "64")
-    assert rows == [
-        ("in/fake/two.png", "out/fake/two_0.png", "cropped"),
-        ("in/fake/two.png", "out/fake/two_1.png", "cropped"),
-        ("in/real/broken.png", "", "unreadable: not an image"),
-        ("in/real/day/one.bmp", "out/real/day/one.bmp_0.png", "cropped"),
-        ("in/real/day/one.png", "out/real/day/one.png_0.png", "cropped"),
-        ("in/real/nobody.png", "", "no face"),
-        ("in/real/unsure.png", "", "no face"),
+    monkeypatch.setattr(kd.recipes, "crop_faces", crop_faces)
+    main(["in", "out/", "--size", "64", "--margin", "1", "--overwrite"])
+    assert given == [
+        {"photographs": "in", "output": "out/", "size": 64, "margin": 1.0, "overwrite": True}
     ]
-    message = "6 files: 4 faces cropped from 3, 0 were done before, 2 without a face, 1 unreadable"
-    assert message in capsys.readouterr().out
-    with Image.open("out/fake/two_0.png") as largest:
-        assert largest.size == (64, 64)
-
-    before = os.stat("out/fake/two_0.png").st_mtime_ns
-    assert run("in", "out")[0][2] == "exists"
-    assert os.stat("out/fake/two_0.png").st_mtime_ns == before
-    assert run("in", "out", "--overwrite")[0][2] == "cropped"
-    with Image.open("out/fake/two_0.png") as crop:
-        assert crop.size == (256, 256)
+    assert "0 files" in capsys.readouterr().out
 
 
-def test_mistakes_end_in_one_line(run, monkeypatch):
-    save("in/nobody.png")
-    for arguments, message in (
-        (["missing", "out"], "no such file or folder: missing"),
-        (["in", "in/crops"], "OUT must not lie in IN"),
-        (["in", "out", "--size", "0"], "--size must be"),
-        (["in", "out", "--margin", "-1"], "--margin must be"),
-        (["in", "out"], "no face was found"),
-    ):
-        with pytest.raises(SystemExit, match=f"^error: {message}[^\n]*$"):
-            run(*arguments)
-    monkeypatch.setitem(sys.modules, "mtcnn", None)
-    with pytest.raises(SystemExit, match=r"^error: .*pip install 'keras-deepfake\[faces\]'$"):
-        run("in", "out")
+def test_mistakes_end_in_one_line(main):
+    with pytest.raises(SystemExit, match=r"^crop_faces\.py: .*no such file or folder\.$"):
+        main(["missing", "out"])

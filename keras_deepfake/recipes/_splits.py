@@ -1,0 +1,97 @@
+"""Parts for pretraining and training of which none has seen the test images."""
+
+import hashlib
+import json
+import os
+
+import numpy as np
+
+
+def split_with_pretraining(index, fractions, seed, subset=1.0, unlabelled=None):
+    """Split labelled images into parts, and find the images that may be pretrained on.
+
+    Args:
+        index: Labelled `ImageIndex`, of which equally many images of every class are taken.
+        fractions: Shares of training, validation and test.
+        seed: Integer.
+        subset: Share of the labelled images to use.
+        unlabelled: `ImageIndex` of images to pretrain on. By default the labelled images that
+            are not held out for the test, whether `subset` takes them or not.
+
+    Returns:
+        The parts, a tuple of three; the images to pretrain on; and how many images were left
+        out of the trainings because of the test images.
+
+    Raises:
+        ValueError: If a part would be empty or of one class, or as `leave_out`.
+    """
+    index = index.balanced(seed=seed)
+    # The test part goes first, so that pretraining may use everything else.
+    train, validation, test = fractions
+    pool, test_pool = index.split((train + validation, test), seed=seed)
+    allowed = leave_out(pool, test_pool, "index")
+    share = train / (train + validation)
+    parts = allowed.subset(subset, seed=seed).split((share, 1 - share), seed=seed)
+    parts += (test_pool.subset(subset, seed=seed),)
+    num_left_out = len(pool) - len(allowed)
+    if unlabelled is None:
+        return parts, allowed, num_left_out
+    pretraining = leave_out(unlabelled, parts[-1], "unlabelled")
+    return parts, pretraining, num_left_out + len(unlabelled) - len(pretraining)
+
+
+def leave_out(index, held_out, name):
+    """Leave out of an index what would leak images that are held out.
+
+    These are the held-out images themselves, by whatever path, copies of their bytes, and all
+    images of their groups.
+
+    Args:
+        index: `ImageIndex` to take images from.
+        held_out: `ImageIndex` of the images that are held out.
+        name: What `index` is called in an error.
+
+    Returns:
+        A new `ImageIndex`.
+
+    Raises:
+        ValueError: If `held_out` has groups and `index` has none, or nothing remains.
+    """
+    if held_out.groups is not None and index.groups is None:
+        raise ValueError(
+            f"`{name}` must have groups as the test images have, or their persons could be "
+            "trained on; got none."
+        )
+    groups = set(held_out.groups or ())
+    sizes = [os.path.getsize(path) for path in index.paths]
+    held_sizes = [os.path.getsize(path) for path in held_out.paths]
+    shared_sizes = {*sizes} & {*held_sizes}
+    digests = {
+        _digest(path)
+        for path, size in zip(held_out.paths, held_sizes, strict=True)
+        if size in shared_sizes
+    }
+    kept = [
+        i
+        for i, (path, size) in enumerate(zip(index.paths, sizes, strict=True))
+        if (index.groups is None or index.groups[i] not in groups)
+        and (size not in shared_sizes or _digest(path) not in digests)
+    ]
+    if not kept:
+        raise ValueError(
+            f"`{name}` holds no image but those that are held out for the test, their copies, "
+            "and others of their groups; give other images."
+        )
+    return index._take(np.array(kept))
+
+
+def index_digest(index):
+    """A text that is the same for the same images, labels and groups in the same order."""
+    labels = None if index.labels is None else index.labels.tolist()
+    content = [index.paths, labels, index.class_names, repr(index.groups)]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def _digest(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
