@@ -30,6 +30,7 @@ if keras.backend.backend() != "tensorflow":
         "hypermodels/test_local_workers.py",
         "hypermodels/test_searches.py",
         "recipes/test_face_crops.py",
+        "recipes/test_guide.py",
         "recipes/test_run_folders.py",
         "recipes/test_splits.py",
         "recipes/test_study.py",
