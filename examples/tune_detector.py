@@ -95,22 +95,13 @@ def load_data(options):
     return (train,), validation, parts[2]
 
 
-def load_model(file):
-    if not os.path.isfile(file):
-        raise ValueError(f"there is no file {file!r}.")
-    try:
-        return keras.saving.load_model(file)
-    except Exception as error:  # what Keras raises for a damaged file has no common type
-        raise ValueError(f"{file!r} holds no Keras model that can be loaded: {error}") from error
-
-
 def make_hypermodel(options, max_filters):
     shape = (options.image_size, options.image_size, 3)
     autoencoder = encoder = None
     if options.encoder:
-        encoder = load_model(options.encoder)
+        encoder = kd.models.load_model(options.encoder)
     elif options.autoencoder:
-        autoencoder = load_model(options.autoencoder)
+        autoencoder = kd.models.load_model(options.autoencoder)
     else:
         autoencoder = kd.hypermodels.HyperConvAutoencoder(
             shape, depth=(2, 3), filters=(8, max_filters, 8)

@@ -316,7 +316,7 @@ class ImageIndex:
         shuffle = shuffler(seed)
         members = self._strata(stratify=True)
         size = min(map(len, members))
-        return self._take(shuffle(np.concatenate([shuffle(m)[:size] for m in members])))
+        return self.take(shuffle(np.concatenate([shuffle(m)[:size] for m in members])))
 
     def subset(self, fraction, seed):
         """Draws a fraction of the images, the same from every class.
@@ -340,7 +340,7 @@ class ImageIndex:
                 f"`fraction`={fraction!r} of {len(self)} images is less than one image."
             )
         drawn = [shuffle(m)[:size] for m, size in zip(members, sizes, strict=True)]
-        return self._take(shuffle(np.concatenate(drawn)))
+        return self.take(shuffle(np.concatenate(drawn)))
 
     def split(self, fractions, seed, stratify=True):
         """Splits the index into disjoint parts.
@@ -374,14 +374,15 @@ class ImageIndex:
         else:
             parts = split_groups(self.groups, members, sizes, shuffle)
         check_parts(self, fractions, parts)
-        return tuple(self._take(shuffle(part)) for part in parts)
+        return tuple(self.take(shuffle(part)) for part in parts)
 
     def _strata(self, stratify):
         if self.labels is None or not stratify:
             return [np.arange(len(self))]
         return [np.flatnonzero(self.labels == i) for i in range(len(self.class_names))]
 
-    def _take(self, positions):
+    def take(self, positions):
+        """Takes the images at some positions, in their order, into a new index."""
         return dataclasses.replace(
             self,
             paths=tuple(self.paths[i] for i in positions),

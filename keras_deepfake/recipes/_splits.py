@@ -82,7 +82,7 @@ def leave_out(index, held_out, name):
             f"`{name}` holds no image but those that are held out for the test, their copies, "
             "and others of their groups; give other images."
         )
-    return index._take(np.array(kept))
+    return index.take(np.array(kept))
 
 
 def index_digest(index):

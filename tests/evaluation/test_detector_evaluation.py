@@ -219,6 +219,6 @@ def test_wrong_index_is_refused(index, tmp_path):
     three = type(three)(**{**vars(three), "class_names": ("a", "b", "c")})
     with pytest.raises(ValueError, match="Detection has two classes; the index has 3"):
         evaluate_detector(detector(), three)
-    real = index._take(np.flatnonzero(index.labels == 0))
+    real = index.take(np.flatnonzero(index.labels == 0))
     with pytest.raises(ValueError, match="all 8 images are real"):
         evaluate_detector(detector(), real)

@@ -62,7 +62,7 @@ def test_workers_run_the_script_with_the_same_options(script, monkeypatch):
         (["--max-trials", "0"], "--max-trials"),
         (["--workers", "-1"], "--workers"),
         (["--autoencoder", "nothing.keras"], "no file 'nothing.keras'"),
-        (["--encoder", "damaged.keras"], "'damaged.keras' holds no Keras model"),
+        (["--encoder", "damaged.keras"], "is not a Keras model that can be loaded"),
         (["--encoder", "encoder.keras"], "`image_shape`"),
         (["--encoder", "encoder.keras", "--autoencoder", "encoder.keras"], "not both"),
         (["--image-size", "30"], "divisible by 8"),
