@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_deepfake import datasets
 from keras_deepfake.hypermodels._fit_arguments import is_batched
+from keras_deepfake.models.prediction import predict_batch
 
 ENCODING_BATCH_SIZE = 32
 
@@ -114,16 +115,10 @@ def _encoded(encoder, data, kept):
 def _array_features(encoder, images):
     return np.concatenate(
         [
-            _encode(encoder, images[start : start + ENCODING_BATCH_SIZE])
+            predict_batch(encoder, _array(images[start : start + ENCODING_BATCH_SIZE]))
             for start in range(0, len(images), ENCODING_BATCH_SIZE)
         ]
     )
-
-
-def _encode(encoder, images):
-    images = _array(images)
-    # Under `MirroredStrategy` every replica returns all rows.
-    return encoder.predict_on_batch(images)[: len(images)]
 
 
 class _DatasetFeatures:
@@ -142,7 +137,7 @@ class _DatasetFeatures:
         with open(path, "wb") as file:
             for batch in dataset if is_batched(dataset) else dataset.batch(ENCODING_BATCH_SIZE):
                 images, *others = batch if isinstance(batch, tuple) else (batch,)
-                features = _encode(encoder, images)
+                features = predict_batch(encoder, _array(images))
                 file.write(np.ascontiguousarray(features).tobytes())
                 rest.append([_array(part) for part in others])
         self._parts = [np.concatenate(parts) for parts in zip(*rest, strict=True)]

@@ -213,6 +213,20 @@ def test_a_foreign_dataset_is_shuffled_anew_in_every_epoch_if_its_features_are_k
     )
 
 
+@pytest.mark.parametrize("kind", ["arrays", "dataset"])
+def test_features_have_a_row_an_image_under_mirrored_strategy(autoencoder, kind, monkeypatch):
+    predict = keras.Model.predict_on_batch
+    # As with two replicas, each of which returns all rows.
+    monkeypatch.setattr(
+        keras.Model, "predict_on_batch", lambda model, x: np.concatenate([predict(model, x)] * 2)
+    )
+    hypermodel = hyper(autoencoder, trainable_encoder=False, cache_features=True)
+    arguments = {"x": IMAGES, "y": LABELS}
+    if kind == "dataset":
+        arguments = {"x": tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(8)}
+    assert len(history(hypermodel, **arguments)["loss"]) == 3
+
+
 def test_a_trial_that_diverges_has_failed(autoencoder, tmp_path):
     tuner = keras_tuner.RandomSearch(hyper(autoencoder), AUC, max_trials=1, directory=tmp_path)
     weights = np.where(np.arange(20) == 3, np.inf, 1)
