@@ -34,9 +34,8 @@ def parse_arguments(arguments=None):
     add(
         "--class-names",
         nargs=2,
-        default=["fake", "real"],
         metavar="NAME",
-        help="the class folders (default: fake real)",
+        help="the class folders (default: recognised, as fake/ and real/ or 0_real/ and 1_fake/)",
     )
     add("--fake-class", metavar="NAME", help="which of them is fake, if its name does not tell")
     add("--output", metavar="DIR", default="search", help="folder of the search (default: search)")
@@ -66,7 +65,7 @@ def parse_arguments(arguments=None):
         parser.error("--max-trials and --epochs must be 1 or more, --workers 0 or more.")
     if options.autoencoder and options.encoder:
         parser.error("give --autoencoder or --encoder, not both.")
-    if options.data is None and options.class_names != ["fake", "real"]:
+    if options.class_names and not options.data:
         parser.error("--class-names are those of --data.")
     return options
 
@@ -177,6 +176,11 @@ def main(arguments=None):
     options = parse_arguments(arguments)
     defaults = keras_tuner.HyperParameters()
     try:
+        if not options.class_names:
+            options.class_names = ["fake", "real"]
+            if options.data:
+                names = kd.datasets.find_class_folders(options.data, options.fake_class)
+                options.class_names = list(names)
         hypermodel = make_hypermodel(options, options.max_filters)
         study = make_hypermodel(options, max(options.max_filters, 168))  # holds its filters
         # It must be clear which class is fake before the search begins.

@@ -73,6 +73,8 @@ def test_workers_run_the_script_with_the_same_options(script, monkeypatch):
 )
 def test_mistakes_are_one_message(script, options, message, capsys):
     pathlib.Path("damaged.keras").write_bytes(b"PK")
+    for name in ("fake", "real"):
+        pathlib.Path("faces", name).mkdir(parents=True)
     keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()]).save("encoder.keras")
     with pytest.raises(SystemExit) as error:
         script.main([*TINY, *options])
