@@ -111,7 +111,7 @@ def test_training_reduces_the_error():
         ({"filters": ()}, "`filters`"),
         ({"filters": (8, 0)}, "`filters`"),
         ({"filters": (8, 2.5)}, "`filters`"),
-        ({"normalization": "group"}, "normalization='group'"),
+        ({"normalization": "group"}, "`normalization` must be one of"),
     ],
 )
 def test_errors_say_what_to_do(arguments, message):
