@@ -1,6 +1,7 @@
 """Copies of models."""
 
 import keras
+import numpy as np
 
 from keras_deepfake.models._name_scopes import own_name_scope
 
@@ -35,7 +36,10 @@ def copy_model(model, dtype=None, name=None):
     for layer, twin in paired_layers(model, copy):
         variables = {}
         layer.save_own_variables(variables)
-        twin.load_own_variables(variables)
+        # Arrays of their own: a training step on JAX deletes those that it is given.
+        twin.load_own_variables(
+            {key: np.array(keras.ops.convert_to_numpy(value)) for key, value in variables.items()}
+        )
     return copy
 
 

@@ -25,3 +25,15 @@ def test_copy_shares_nothing():
     copy.set_weights([weights + 1 for weights in before])
     for weights, expected in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weights, expected)
+
+
+def test_training_the_copy_leaves_the_original_usable():
+    """On JAX a step deletes the arrays that it is given, which must not be the original's."""
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    before = model.get_weights()
+    copy = copy_model(model)
+    copy.compile("sgd", "mse")
+    copy.fit(np.ones((4, 4)), np.ones((4, 2)), verbose=0)
+    for weight, old in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, old)
+    assert model.predict(np.ones((1, 4)), verbose=0).shape == (1, 2)
