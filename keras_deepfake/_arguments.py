@@ -142,6 +142,35 @@ def check_entries(name, values, count, of="image"):
     return values
 
 
+def check_keras(name, value, get, expected):
+    """Return what a function of Keras, such as `keras.activations.get`, makes of `value`."""
+    try:
+        return get(value)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"`{name}` must be {expected}; got {_shown(value)}.") from error
+
+
+def check_activation(name, value):
+    """Return the function of an activation that Keras knows, or that is one."""
+    import keras
+
+    expected = "the name of a Keras activation, a function or None"
+    if isinstance(value, type):
+        raise ValueError(f"`{name}` must be {expected}; got the class {value.__name__}.")
+    return check_keras(name, value, keras.activations.get, expected)
+
+
+def check_policy(value):
+    """Return the dtype policy of a name, of a policy, or of `None`, the global one."""
+    import keras
+
+    expected = "the name of a floating-point dtype or dtype policy, a policy or None"
+    policy = check_keras("dtype", value, keras.dtype_policies.get, expected)
+    if "float" not in policy.compute_dtype:
+        raise ValueError(f"`dtype` must be {expected}; got {_shown(value)}.")
+    return policy
+
+
 def check_text(name, value):
     """Return `value` if it is a str."""
     if not isinstance(value, str):

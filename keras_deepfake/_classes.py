@@ -33,7 +33,7 @@ _REAL_WORDS = {
 }
 
 
-def check_class_names(class_names, count=None, least=2):
+def check_class_names(class_names, count=None, least=2, name="class_names"):
     """Return `least` or more different names as a tuple of str; `count` fixes how many."""
     is_text = isinstance(class_names, (str, bytes))
     try:
@@ -42,13 +42,13 @@ def check_class_names(class_names, count=None, least=2):
         names = ()
     if (
         len(names) < least
-        or not all(isinstance(name, str) and name for name in names)
+        or not all(isinstance(part, str) and part for part in names)
         or len(set(names)) < len(names)
         or (count is not None and len(names) != count)
     ):
         how_many = "two" if count == 2 else "two or more" if least == 2 else "one or more"
         raise ValueError(
-            f"`class_names` must be {how_many} different names in the order of the labels, such as "
+            f"`{name}` must be {how_many} different names in the order of the labels, such as "
             f'("fake", "real"); got {class_names!r}.'
         )
     # As plain strings, not NumPy's, they survive a configuration.

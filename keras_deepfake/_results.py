@@ -73,6 +73,8 @@ class Result:
         suffix = check_path("path", path).suffix.lower()
         if suffix not in (".html", ".json", ".csv"):
             raise ValueError(f"`path` must end in .html, .json or .csv; got {str(path)!r}.")
+        if not isinstance(sections, (list, tuple)):
+            raise ValueError(f"`sections` must be a list or tuple of sections; got {sections!r}.")
         if sections and suffix != ".html":
             raise ValueError(f"`sections` are for a page; got {str(path)!r}. Save it as .html.")
         if suffix == ".csv":

@@ -36,7 +36,7 @@ class ImageCache:
         self.present = np.zeros(len(paths), "bool")
         self.intact = np.zeros(len(paths), "bool")
         self.lock = threading.Lock()
-        if place == "memory":
+        if isinstance(place, str) and place == "memory":
             return
         place = os.fspath(check_path("cache", place))
         try:

@@ -3,7 +3,7 @@
 import os
 
 from keras_deepfake._arguments import check_path
-from keras_deepfake._classes import CLASS_NAMES, find_fake
+from keras_deepfake._classes import CLASS_NAMES, check_class_names, find_fake
 
 
 def find_class_folders(directory, fake_class=None, like=None):
@@ -34,6 +34,8 @@ def find_class_folders(directory, fake_class=None, like=None):
     ```
     """
     directory = check_path("directory", directory)
+    if like is not None:
+        like = check_class_names(like, 2, name="like")
     if not directory.is_dir():
         raise ValueError(f"`directory` must be an existing folder; got {str(directory)!r}.")
     names = tuple(

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from keras_deepfake._arguments import check_number
+from keras_deepfake._arguments import check_integer, check_number
 from keras_deepfake.evaluation.calibration import MAX_DIGESTS, digests
 from keras_deepfake.evaluation.report import Mistake, detection_report
 from keras_deepfake.models import as_detector
@@ -82,6 +82,7 @@ def evaluate_detector(
     report.metrics["auc"]
     ```
     """
+    verbose = check_integer("verbose", verbose, 0, 2)
     is_index = hasattr(index_or_dataset, "paths")
     if is_index:
         groups = index_or_dataset.groups if groups is None else groups

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_deepfake._arguments import check_number
+from keras_deepfake._arguments import check_integer, check_number
 from keras_deepfake._results import Result
 from keras_deepfake._text import text_table
 from keras_deepfake.models import as_detector
@@ -149,6 +149,7 @@ def predict_images(
     predictions[0].verdict, predictions[1].path  # ('fake', 'images[1]')
     ```
     """
+    verbose = check_integer("verbose", verbose, 0, 2)
     detector = as_detector(model, class_names, fake_class, image_size, images)
     threshold = (
         detector.threshold if threshold is None else check_number("threshold", threshold, 0, 1)

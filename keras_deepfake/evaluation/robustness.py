@@ -6,7 +6,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_deepfake._arguments import check_number, check_seed
+from keras_deepfake._arguments import check_integer, check_number, check_seed
 from keras_deepfake._results import Result
 from keras_deepfake._text import text_table
 from keras_deepfake.evaluation import _corruptions as apply
@@ -195,6 +195,7 @@ def evaluate_robustness(
     """
     settings = [("clean", None), *_check_corruptions(corruptions)]
     seed = check_seed(seed)
+    verbose = check_integer("verbose", verbose, 0, 2)
     detector = as_detector(model, class_names, fake_class, image_size, index_or_dataset)
     threshold = (
         detector.threshold if threshold is None else check_number("threshold", threshold, 0, 1)
@@ -235,8 +236,14 @@ def evaluate_robustness(
 
 def _check_corruptions(corruptions):
     """All pairs of a corruption and a level."""
+    corruptions = CORRUPTIONS if corruptions is None else corruptions
+    if not isinstance(corruptions, dict):
+        raise ValueError(
+            "`corruptions` must be a dictionary from names to levels, such as "
+            f'{{"jpeg": (90, 50)}}; got {corruptions!r}.'
+        )
     settings = []
-    for name, levels in (CORRUPTIONS if corruptions is None else corruptions).items():
+    for name, levels in corruptions.items():
         if name not in CORRUPTIONS:
             raise ValueError(
                 f"`corruptions` must be among {', '.join(map(repr, CORRUPTIONS))}; got {name!r}."

@@ -7,7 +7,7 @@ import weakref
 import keras
 import keras_tuner
 
-from keras_deepfake._arguments import check_seed
+from keras_deepfake._arguments import check_flag, check_seed, check_text
 from keras_deepfake.hypermodels._fit_arguments import data_order, fit_arguments, with_batch_size
 from keras_deepfake.models.divergence_check import DivergenceCheck
 
@@ -70,7 +70,9 @@ class SeededHyperModel(keras_tuner.HyperModel):
     """
 
     def __init__(self, seed=0, name=None, tunable=True):
-        super().__init__(name=name, tunable=tunable)
+        if name is not None:
+            check_text("name", name)
+        super().__init__(name=name, tunable=check_flag("tunable", tunable))
         self.seed = check_seed(seed)
         # Weakly, as identities of hyperparameters that are gone come back.
         self._executions = weakref.WeakKeyDictionary()

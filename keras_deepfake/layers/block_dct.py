@@ -106,7 +106,7 @@ class BlockDCT(keras.layers.Layer):
                 are then what they were.
         """
         batches = data
-        if hasattr(data, "shape"):
+        if len(getattr(data, "shape", ())) > 0:
             batches = (data[start : start + 64] for start in range(0, len(data), 64))
         elif not hasattr(data, "__iter__"):
             raise ValueError(

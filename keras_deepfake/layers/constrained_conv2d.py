@@ -10,6 +10,7 @@ from keras_deepfake._arguments import (
     check_data_format,
     check_flag,
     check_integer,
+    check_keras,
     check_one_or_pair,
 )
 from keras_deepfake.layers._image_arguments import check_side
@@ -80,6 +81,8 @@ class ConstrainedConv2D(keras.layers.Conv2D):
         kernel_initializer=None,
         **kwargs,
     ):
+        if kernel_initializer is None:
+            kernel_initializer = keras.initializers.RandomUniform(0.0, 1.0)
         super().__init__(
             check_integer("filters", filters, 1, MOST_PLACES),
             check_one_or_pair("kernel_size", kernel_size, check_side),
@@ -87,7 +90,12 @@ class ConstrainedConv2D(keras.layers.Conv2D):
             padding=check_choice("padding", padding, ("valid", "same")),
             data_format=check_data_format(data_format),
             use_bias=check_flag("use_bias", use_bias),
-            kernel_initializer=kernel_initializer or keras.initializers.RandomUniform(0.0, 1.0),
+            kernel_initializer=check_keras(
+                "kernel_initializer",
+                kernel_initializer,
+                keras.initializers.get,
+                "the name of a Keras initializer, one itself, or None",
+            ),
             autocast=False,
             **kwargs,
         )

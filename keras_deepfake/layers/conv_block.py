@@ -4,6 +4,7 @@ import keras
 
 from keras_deepfake._arguments import (
     MOST_PLACES,
+    check_activation,
     check_choice,
     check_data_format,
     check_integer,
@@ -63,7 +64,7 @@ class ConvBlock(keras.layers.Layer):
         self.filters = check_integer("filters", filters, 1, MOST_PLACES)
         self.kernel_size = check_one_or_pair("kernel_size", kernel_size, check_side)
         self.strides = check_one_or_pair("strides", strides, check_side)
-        self.activation = keras.activations.get(activation)
+        self.activation = check_activation("activation", activation)
         self.normalization = check_choice("normalization", normalization, (None, "batch", "layer"))
         self.data_format = check_data_format(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)

@@ -16,7 +16,7 @@ class GeMPooling(keras.layers.Layer):
 
     Args:
         p: Float above 0, the exponent that training starts from.
-        epsilon: Float above 0, the floor of the input values, which must not be negative.
+        epsilon: Float in (0, 1], the floor of the input values, which must not be negative.
         data_format: `"channels_last"`, `"channels_first"`, or `None` for the Keras default.
         **kwargs: Base layer arguments such as `name`, `dtype` and `trainable`.
 
@@ -28,7 +28,7 @@ class GeMPooling(keras.layers.Layer):
         `(batch, channels)`.
 
     Raises:
-        ValueError: If `p` or `epsilon` is not above 0.
+        ValueError: If `p` is not above 0 or `epsilon` outside of (0, 1].
 
     Example:
         ```python
@@ -44,7 +44,7 @@ class GeMPooling(keras.layers.Layer):
     def __init__(self, p=3.0, epsilon=1e-6, data_format=None, **kwargs):
         super().__init__(**kwargs)
         self.initial_p = check_number("p", p, above=0)
-        self.epsilon = check_number("epsilon", epsilon, above=0)
+        self.epsilon = check_number("epsilon", epsilon, above=0, most=1)
         self.data_format = check_data_format(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_deepfake._arguments import MOST_PLACES, check_integer
+from keras_deepfake._arguments import MOST_PLACES, check_integer, check_policy, check_text
 
 
 class ScoreHistogram(keras.metrics.Metric):
@@ -60,6 +60,9 @@ class ScoreHistogram(keras.metrics.Metric):
     """
 
     def __init__(self, num_thresholds=1000, class_id=0, name=None, dtype=None):
+        if name is not None:
+            check_text("name", name)
+        check_policy(dtype)
         super().__init__(name=name, dtype=dtype)
         self.num_thresholds = check_integer("num_thresholds", num_thresholds, 1, MOST_PLACES)
         self.class_id = check_integer("class_id", class_id, 0, 1)

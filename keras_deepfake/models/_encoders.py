@@ -77,6 +77,8 @@ def pooling_layer(encoder, pooling, policy):
     """The pooling as it was given, and its layer, or `None` where there is nothing to do."""
     if isinstance(pooling, dict):
         pooling = keras.saving.deserialize_keras_object(pooling)
+        if not isinstance(pooling, keras.layers.Layer):
+            raise ValueError(f"`pooling` must be a name or a Keras layer; got {pooling!r}.")
     if isinstance(pooling, keras.layers.Layer):
         shape = pooling.compute_output_shape(encoder.output_shape)
         if len(shape) != 2 or shape[1] is None:

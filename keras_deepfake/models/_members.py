@@ -36,18 +36,18 @@ def distinct_members(members):
 def _check_classifier(model):
     if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
         raise ValueError(
-            "A detector's member must be a Keras model that is built as a graph; got "
-            f"{model!r}. Give a sequential one a `keras.Input` first, and wrap a subclassed one: "
+            f"`members` must each be a Keras model that is built as a graph; got {model!r}. "
+            "Give a sequential one a `keras.Input` first, and wrap a subclassed one: "
             "`keras.Model(inputs, model(inputs))` with `inputs = keras.Input(image_shape)`."
         )
     if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
         raise ValueError(
-            "A detector's member must take one batch of images, which has 4 axes; model "
+            "`members` must take one batch of images, which has 4 axes; model "
             f"{model.name!r} takes {[tuple(x.shape) for x in model.inputs]}."
         )
     if len(model.outputs) != 1 or tuple(model.outputs[0].shape[1:]) not in ((1,), (2,)):
         raise ValueError(
-            "A detector's member must have one output of two columns of probabilities, or one, "
+            "`members` must have one output of two columns of probabilities, or one, "
             f"as detection has two classes; model {model.name!r} gives "
             f"{[tuple(x.shape) for x in model.outputs]}."
         )

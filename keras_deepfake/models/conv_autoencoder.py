@@ -5,7 +5,12 @@ import math
 import keras
 import numpy as np
 
-from keras_deepfake._arguments import check_data_format, check_integer
+from keras_deepfake._arguments import (
+    check_activation,
+    check_data_format,
+    check_integer,
+    check_policy,
+)
 from keras_deepfake._pixels import to_numpy, unit_pixels
 from keras_deepfake.layers import ConvBlock, ConvTransposeBlock
 from keras_deepfake.models._name_scopes import own_name_scope
@@ -82,11 +87,13 @@ class ConvAutoencoder(DetectionModel):
     ):
         data_format = check_data_format(data_format)
         image_shape, filters = _check_shapes(image_shape, filters, data_format)
-        dtype = keras.dtype_policies.get(dtype)
-        activation = keras.activations.get(activation)
-        output_activation = keras.activations.get(output_activation)
+        dtype = check_policy(dtype)
+        activation = check_activation("activation", activation)
+        output_activation = check_activation("output_activation", output_activation)
         if isinstance(corruption, dict):
             corruption = keras.saving.deserialize_keras_object(corruption)
+        if corruption is not None and not isinstance(corruption, keras.layers.Layer):
+            raise ValueError(f"`corruption` must be a Keras layer or None; got {corruption!r}.")
         if corruption is not None and corruption.dtype_policy != dtype:
             corruption = type(corruption).from_config({**corruption.get_config(), "dtype": dtype})
 
@@ -171,7 +178,7 @@ class ConvAutoencoder(DetectionModel):
         """
         check_finite_weights(self.encoder)
         return _by_batches(
-            lambda part: predict_batch(self.encoder, unit_pixels(part)), x, batch_size
+            lambda part: predict_batch(self.encoder, unit_pixels(part, "x")), x, batch_size
         )
 
     def decode(self, z, batch_size=32):
@@ -184,7 +191,7 @@ class ConvAutoencoder(DetectionModel):
         Returns:
             NumPy array of shape `(batch, *image_shape)`.
         """
-        return _by_batches(lambda part: predict_batch(self.decoder, part), z, batch_size)
+        return _by_batches(lambda part: predict_batch(self.decoder, part), z, batch_size, "z")
 
     def reconstruction_error(self, x, batch_size=32):
         """Computes the mean squared error of each image's reconstruction.
@@ -200,7 +207,7 @@ class ConvAutoencoder(DetectionModel):
         check_finite_weights(self)
 
         def error(part):
-            images = unit_pixels(part)
+            images = unit_pixels(part, "x")
             reconstruction = predict_batch(self, images).astype("float32")
             return np.mean(np.square(images - reconstruction), axis=(1, 2, 3), dtype="float32")
 
@@ -222,13 +229,13 @@ class ConvAutoencoder(DetectionModel):
         return config
 
 
-def _by_batches(function, x, batch_size):
+def _by_batches(function, x, batch_size, name="x"):
     batch_size = check_integer("batch_size", batch_size, 1)
-    x = to_numpy(x, "x")
+    x = to_numpy(x, name)
     if x.ndim != 4 or len(x) == 0:
         raise ValueError(
-            f"Expected a batch of one or more images or latents, 4 axes; got shape {x.shape}. "
-            "Add the batch axis to a single one with `x[None]`."
+            f"`{name}` must be a batch of one or more images or latents, 4 axes; got shape "
+            f"{x.shape}. Add the batch axis to a single one with `{name}[None]`."
         )
     starts = range(0, len(x), batch_size)
     return np.concatenate([function(x[i : i + batch_size]) for i in starts])

@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_deepfake._arguments import MOST_PLACES, check_integer, check_number
 from keras_deepfake._classes import find_fake
+from keras_deepfake._pixels import to_numpy
 from keras_deepfake.metrics import EqualErrorRate, ExpectedCalibrationError
 from keras_deepfake.models._members import (
     common_class_names,
@@ -172,8 +173,12 @@ class Detector(DetectionModel):
 
     def verdicts_of(self, scores):
         """Names the class of each score, as `verdicts` does for images."""
+        scores = to_numpy(scores, "scores")
+        # NaN fails both comparisons.
+        if not ((scores >= 0) & (scores <= 1)).all():
+            raise ValueError("`scores` must be probabilities, from 0 to 1.")
         names = np.array([self.class_names[self.fake_index], self.class_names[1 - self.fake_index]])
-        return names[np.where(np.asarray(scores) >= self.threshold, 0, 1)]
+        return names[np.where(scores >= self.threshold, 0, 1)]
 
     def score_batches(self, data, batch_size=32, labelled=False):
         """Yields the images that `data` holds in batches, in their order, with their scores.

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_deepfake._arguments import check_choice, check_flag, check_number
+from keras_deepfake._arguments import check_choice, check_flag, check_number, check_policy
 from keras_deepfake._classes import check_class_names, find_fake
 from keras_deepfake.models._encoders import (
     accepts_any_size,
@@ -199,6 +199,8 @@ class EncoderClassifier(DetectionModel):
             raise ValueError(
                 "A shared encoder keeps its dtype policy: leave out `dtype`, or copy the encoder."
             )
+        if dtype is not None:
+            check_policy(dtype)
         check_flag("trainable_encoder", trainable_encoder)
         check_flag("copy_encoder", copy_encoder)
         check_encoder(encoder, classifier_arguments.get("pooling", "flatten"))

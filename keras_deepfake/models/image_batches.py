@@ -180,7 +180,8 @@ def _images(data, place):
         for path, label in zip(data.paths, labels, strict=True):
             yield Image(path, label=label)
     elif isinstance(data, (str, os.PathLike)):
-        yield from _files(os.fsdecode(data))
+        # NumPy's strings have a buffer, which the `os` functions take for bytes.
+        yield from _files(str(os.fsdecode(data)))
     elif _is_pair(data):
         yield from _array_images(data[0], place, data[1])
     elif isinstance(data, keras.utils.PyDataset):

@@ -6,7 +6,7 @@ import importlib
 import keras
 import numpy as np
 
-from keras_deepfake._arguments import check_choice, check_path
+from keras_deepfake._arguments import MOST_PLACES, check_choice, check_integer, check_path
 from keras_deepfake.layers import MomentPooling
 from keras_deepfake.models._name_scopes import own_name_scope
 
@@ -47,7 +47,8 @@ def pretrained_encoder(name, image_shape=(None, None, 3), weights="imagenet", un
     """
     networks = [network for network in dir(keras.applications) if network[0].isupper()]
     make = getattr(keras.applications, check_choice("name", name, networks))
-    if weights not in ("imagenet", None):
+    image_shape = _check_shape(image_shape)
+    if weights is not None:
         weights = str(check_path("weights", weights))
     with own_name_scope(name):
         images = keras.Input(image_shape, name="images")
@@ -58,6 +59,19 @@ def pretrained_encoder(name, image_shape=(None, None, 3), weights="imagenet", un
         vectors = [MomentPooling(2)(x) if len(x.shape) == 4 else x for x in outputs]
         features = keras.layers.Concatenate(name="features")(vectors)
         return keras.Model(network.inputs[0], features, name=name)
+
+
+def _check_shape(image_shape):
+    axes = image_shape if isinstance(image_shape, (tuple, list)) else ()
+    if len(axes) != 3:
+        raise ValueError(
+            "`image_shape` must be height, width and channels, such as (224, 224, 3) or (None, "
+            f"None, 3); got {image_shape!r}."
+        )
+    return tuple(
+        None if axis is None else check_integer("image_shape", axis, 1, MOST_PLACES)
+        for axis in axes
+    )
 
 
 def _preprocessed(images, make):

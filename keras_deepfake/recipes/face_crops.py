@@ -125,6 +125,7 @@ def crop_faces(photographs, output, size=256, margin=0.5, overwrite=False, verbo
     size = check_integer("size", size, 1, 10_000)
     margin = check_number("margin", margin, 0, 100)
     check_flag("overwrite", overwrite)
+    verbose = check_integer("verbose", verbose, 0, 2)
     if not photographs.exists():
         raise ValueError(f"`photographs`={str(photographs)!r}: there is no such file or folder.")
     inside = os.path.commonpath(map(os.path.realpath, (photographs, output)))

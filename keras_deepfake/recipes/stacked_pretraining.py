@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_deepfake._arguments import check_integer
+from keras_deepfake._arguments import check_integer, check_keras
 from keras_deepfake.layers import ConvTransposeBlock, MaskingNoise
 from keras_deepfake.models.conv_autoencoder import ConvAutoencoder
 from keras_deepfake.models.model_copy import copy_model
@@ -73,6 +73,9 @@ def pretrain_stacked(
     epochs = check_integer("epochs", epochs, 1)
     if corruption is not None and not isinstance(corruption, keras.layers.Layer):
         raise ValueError(f"`corruption` must be a Keras layer or None; got {corruption!r}.")
+    optimizer = check_keras(
+        "optimizer", optimizer, _optimizer, "a Keras optimizer or the name of one"
+    )
     if callbacks is not None and not callable(callbacks):
         raise ValueError(
             "`callbacks` must be None or a function from the position of a block to a list, as "
@@ -92,15 +95,16 @@ def pretrain_stacked(
             0.25, data_format=autoencoder.data_format
         )
     if validation_data is not None:
-        fit_arguments["validation_data"] = _pairs(validation_data)
+        fit_arguments["validation_data"] = _pairs("validation_data", validation_data)
+
+    pairs = _pairs("dataset", dataset)
 
     histories = []
     for position, block in enumerate(blocks):
         if not block.trainable_variables:
             continue
         stage, trained = _stage(autoencoder, block, corruption)
-        stage.compile(optimizer=_fresh(keras.optimizers.get(optimizer)), loss=_mean_square)
-        pairs = _pairs(dataset)
+        stage.compile(optimizer=_fresh(optimizer), loss=_mean_square)
         x, y = pairs if isinstance(pairs, tuple) else (pairs, None)
         arguments = {
             "x": x,
@@ -158,10 +162,29 @@ def _mean_square(_, error):
     return ops.mean(ops.square(error), axis=(1, 2, 3))
 
 
+# What can be gone through, and is neither batches nor a pair of arrays.
+_NO_BATCHES = (str, bytes, dict, list, set)
+
+
+def _optimizer(identifier):
+    optimizer = keras.optimizers.get(identifier)
+    if optimizer is None:
+        raise ValueError
+    return optimizer
+
+
 def _fresh(optimizer):
     return type(optimizer).from_config(optimizer.get_config())
 
 
-def _pairs(images):
+def _pairs(name, images):
     """Pairs of an array with itself; what is no array is pairs already."""
-    return (images, images) if hasattr(images, "shape") else images
+    if len(getattr(images, "shape", ())) == 4:
+        return images, images
+    is_pairs = hasattr(images, "__iter__") or isinstance(images, keras.utils.PyDataset)
+    if not is_pairs or hasattr(images, "shape") or isinstance(images, _NO_BATCHES):
+        raise ValueError(
+            f"`{name}` must be an array of shape (images, height, width, channels), or batches of "
+            f"pairs such as those of `kd.datasets.reconstruction_dataset`; got {images!r}."
+        )
+    return images

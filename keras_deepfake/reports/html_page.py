@@ -4,7 +4,7 @@ import base64
 import html
 import io
 
-from keras_deepfake._arguments import check_text
+from keras_deepfake._arguments import check_path, check_text
 from keras_deepfake._files import atomic_write
 from keras_deepfake._text import format_cell, number_columns, printable
 
@@ -60,6 +60,7 @@ def save_html(path, title, sections):
     )
     ```
     """
+    path = check_path("path", path)
     page = make_page(title, sections)
     with atomic_write(path) as file:
         file.write(page)

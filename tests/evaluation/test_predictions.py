@@ -215,7 +215,7 @@ def test_arrays_that_are_refused(images, message):
 @pytest.mark.parametrize(
     ("model", "arguments", "message"),
     [
-        (lambda: "detector.keras", {}, "must be a Keras model"),
+        (lambda: "detector.keras", {}, "must each be a Keras model"),
         (lambda: red_detector(columns=3), {}, "two columns of probabilities, or one"),
         (lambda: red_detector(activation=None), {}, "must give probabilities"),
         (lambda: keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), {}, "4 axes"),

@@ -240,7 +240,7 @@ def twice():
         ({"batch_size": 0}, "`batch_size` must be an integer from 1"),
         ({"model": nested_model(activation=None)}, "must give probabilities"),
         ({"model": nested_model(3)}, "two columns of probabilities, or one"),
-        ({"model": "detector.keras"}, "must be a Keras model"),
+        ({"model": "detector.keras"}, "must each be a Keras model"),
     ],
 )
 def test_errors(arguments, reason):

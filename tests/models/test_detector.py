@@ -234,8 +234,8 @@ def test_wrong_arguments(arguments, message):
     ("members", "message"),
     [
         ([], "at least one model"),
-        ("detector.keras", "must be a Keras model"),
-        ([None], "must be a Keras model"),
+        ("detector.keras", "must each be a Keras model"),
+        ([None], "must each be a Keras model"),
         (lambda: keras.Sequential([keras.layers.Dense(2)]), "built as a graph"),
         (lambda: keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]), "4 axes"),
         (lambda: keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten()]), "two columns"),

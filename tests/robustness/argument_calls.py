@@ -1,0 +1,430 @@
+"""A valid call of every public name, in which single arguments are then replaced by wrong ones."""
+
+import dataclasses
+import importlib
+import inspect
+import math
+import pathlib
+
+import keras
+import numpy as np
+
+import keras_deepfake as kd
+
+FOLDERS = (
+    "audit",
+    "callbacks",
+    "datasets",
+    "evaluation",
+    "explanation",
+    "hypermodels",
+    "layers",
+    "metrics",
+    "models",
+    "recipes",
+    "reports",
+    "visualization",
+)
+
+# What the library makes and its users read, and the bases of other classes.
+NOT_CALLED = {
+    "audit.DatasetAudit",
+    "audit.Finding",
+    "evaluation.DetectionReport",
+    "evaluation.Prediction",
+    "evaluation.Predictions",
+    "evaluation.ReportComparison",
+    "evaluation.RobustnessReport",
+    "evaluation.RobustnessRow",
+    "hypermodels.SearchResults",
+    "hypermodels.SeededHyperModel",
+    "layers.RandomImageLayer",
+    "metrics.ScoreHistogram",
+    "models.DetectionModel",
+    "recipes.FaceCrop",
+    "recipes.FaceCrops",
+}
+
+
+@dataclasses.dataclass
+class Call:
+    """A function or class, its valid arguments, and what is done with the result."""
+
+    function: object
+    arguments: dict
+    use: object = None
+    # Arguments that the signature hides behind `**kwargs`, and those that are not replaced.
+    hidden: tuple = ()
+    left: tuple = ()
+    # The message in which the valid call ends, where all it would do takes too long.
+    ends_in: str | None = None
+
+    def names(self):
+        parameters = inspect.signature(self.function).parameters.values()
+        kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        names = [parameter.name for parameter in parameters if parameter.kind not in kinds]
+        return [name for name in (*names, *self.hidden) if name not in self.left]
+
+
+def wrong_values():
+    """Labels and makers of values that are wrong for nearly every argument."""
+    return {
+        "none": lambda: None,
+        "nan": lambda: math.nan,
+        "inf": lambda: math.inf,
+        "negative": lambda: -1,
+        "zero": lambda: 0,
+        "billion": lambda: 10**9,
+        "fraction": lambda: 1.5,
+        "true": lambda: True,
+        "text": lambda: "x",
+        "empty_text": lambda: "",
+        "bytes": lambda: b"x",
+        "list": list,
+        "dict": dict,
+        "set": set,
+        "object": object,
+        "function": lambda: lambda *args: None,
+        "class": lambda: int,
+        "path": lambda: pathlib.Path("missing"),
+        "none_list": lambda: [None],
+        "mixed_list": lambda: ["x", 3],
+        "numbers": lambda: (1, 2, 3),
+        "nan_pair": lambda: (math.nan, math.nan),
+        "reversed_pair": lambda: (5, -1),
+        "numpy_integer": lambda: np.int64(-3),
+        "empty_array": lambda: np.zeros((0,)),
+        "nan_array": lambda: np.full((2, 32, 32, 3), np.nan),
+        "high_rank": lambda: np.zeros((1, 1, 1, 1, 1, 1)),
+        "text_array": lambda: np.array(["x", "y"]),
+    }
+
+
+def public_names():
+    return [
+        f"{folder}.{name}"
+        for folder in FOLDERS
+        for name in importlib.import_module(f"keras_deepfake.{folder}").__all__
+    ]
+
+
+def valid_calls():
+    """Valid calls by name; files go to the working directory."""
+    fixtures = _Fixtures()
+    calls = {
+        **_layer_calls(fixtures),
+        **_model_calls(fixtures),
+        **_data_calls(fixtures),
+        **_evaluation_calls(fixtures),
+        **_training_calls(fixtures),
+        **_picture_calls(fixtures),
+    }
+    missing = set(public_names()) - NOT_CALLED - set(calls)
+    assert not missing, f"no valid call of {sorted(missing)}"
+    return calls
+
+
+class _Fixtures:
+    """Tiny images, files, models and results."""
+
+    def __init__(self):
+        keras.utils.set_random_seed(0)
+        faces = kd.datasets.synthetic_faces(16, (32, 32))
+        self.images = (faces.images / 255).astype("float32")
+        self.labels = faces.labels
+        self.is_fake = faces.labels[:, 0].astype(bool)
+        self.scores = np.linspace(0.9, 0.1, 16)
+        for place, image in enumerate(faces.images):
+            folder = pathlib.Path("faces", "fake" if self.is_fake[place] else "real")
+            folder.mkdir(parents=True, exist_ok=True)
+            keras.utils.save_img(folder / f"{place}.png", image, scale=False)
+        self.file = next(pathlib.Path("faces", "real").iterdir())
+        self.index = kd.datasets.ImageIndex.from_directory("faces")
+        self.autoencoder = kd.models.ConvAutoencoder((32, 32, 3), filters=(2, 2))
+        self.autoencoder.compile()
+        self.classifier = kd.models.EncoderClassifier.from_autoencoder(self.autoencoder)
+        self.classifier.compile()
+        self.classifier.save("classifier.keras")
+        self.detector = kd.models.Detector(self.classifier)
+        self.report = kd.evaluation.detection_report(self.is_fake, self.scores, num_resamples=50)
+
+
+def _layer_calls(fixtures):
+    layers = kd.layers
+    images = fixtures.images[:2]
+
+    def use(layer):
+        return layer(images)
+
+    def train(layer):
+        return layer(images, training=True)
+
+    calls = {
+        "AzimuthalSpectrum": Call(layers.AzimuthalSpectrum, {}, use),
+        "BlockDCT": Call(layers.BlockDCT, {}, use),
+        "ClassToken": Call(layers.ClassToken, {}, lambda layer: layer(images[:, 0])),
+        "ConstrainedConv2D": Call(layers.ConstrainedConv2D, {"filters": 2}, use),
+        "ConvBlock": Call(layers.ConvBlock, {"filters": 2}, use),
+        "ConvTransposeBlock": Call(layers.ConvTransposeBlock, {"filters": 2}, use),
+        "GeMPooling": Call(layers.GeMPooling, {}, use),
+        "MaskingNoise": Call(layers.MaskingNoise, {"rate": 0.5}, train),
+        "MomentPooling": Call(layers.MomentPooling, {}, use),
+        "NeighboringPixelResidual": Call(layers.NeighboringPixelResidual, {}, use),
+        "RGBToYCbCr": Call(layers.RGBToYCbCr, {}, use),
+        "RandomDegradation": Call(layers.RandomDegradation, {}, train),
+        "RandomJPEGCompression": Call(layers.RandomJPEGCompression, {}, train),
+        "ResidualCooccurrence": Call(layers.ResidualCooccurrence, {}, use),
+        "SRMResidual": Call(layers.SRMResidual, {}, use),
+        "SaltAndPepperNoise": Call(layers.SaltAndPepperNoise, {"rate": 0.5}, train),
+        "SelfBlendedImages": Call(layers.SelfBlendedImages, {}, train),
+        "BlockDCT.adapt": Call(layers.BlockDCT().adapt, {"data": images}),
+    }
+    metrics = kd.metrics
+
+    def measure(metric):
+        metric.update_state(fixtures.labels, np.stack([fixtures.scores, 1 - fixtures.scores], 1))
+        return metric.result()
+
+    metric_calls = {
+        f"metrics.{name}": Call(getattr(metrics, name), {}, measure)
+        for name in ("EqualErrorRate", "ExpectedCalibrationError")
+    }
+    return {f"layers.{name}": call for name, call in calls.items()} | metric_calls
+
+
+def _model_calls(fixtures):
+    models = kd.models
+    autoencoder, classifier, detector = (
+        fixtures.autoencoder,
+        fixtures.classifier,
+        fixtures.detector,
+    )
+    images = fixtures.images[:2]
+    calls = {
+        "ConvAutoencoder": Call(
+            models.ConvAutoencoder,
+            {"image_shape": (32, 32, 3), "filters": (2, 2)},
+            lambda model: model(images),
+        ),
+        "ConvAutoencoder.encode": Call(autoencoder.encode, {"x": images}),
+        "ConvAutoencoder.decode": Call(autoencoder.decode, {"z": autoencoder.encode(images)}),
+        "ConvAutoencoder.reconstruction_error": Call(
+            autoencoder.reconstruction_error, {"x": images}
+        ),
+        "EncoderClassifier": Call(
+            models.EncoderClassifier,
+            {"encoder": autoencoder.encoder},
+            lambda model: model(images),
+        ),
+        "EncoderClassifier.from_autoencoder": Call(
+            models.EncoderClassifier.from_autoencoder,
+            {"autoencoder": autoencoder},
+            lambda model: model(images),
+            hidden=("class_names", "pooling", "activation", "l1", "l2", "dropout"),
+        ),
+        "Detector": Call(
+            models.Detector, {"members": classifier}, lambda detector: detector.scores(images)
+        ),
+        "Detector.scores": Call(detector.scores, {"images": images}),
+        "Detector.verdicts": Call(detector.verdicts, {"images": images}),
+        "Detector.verdicts_of": Call(detector.verdicts_of, {"scores": fixtures.scores}),
+        "as_detector": Call(models.as_detector, {"model": classifier}),
+        "load_model": Call(models.load_model, {"path": "classifier.keras"}),
+        "pretrained_encoder": Call(
+            models.pretrained_encoder,
+            {"name": "MobileNetV2", "image_shape": (32, 32, 3), "weights": None},
+        ),
+    }
+    return {f"models.{name}": call for name, call in calls.items()}
+
+
+def _data_calls(fixtures):
+    datasets, index = kd.datasets, fixtures.index
+    pipeline = {"index": index, "image_size": (32, 32)}
+    calls = {
+        "datasets.ImageIndex": Call(datasets.ImageIndex.from_directory, {"directory": "faces"}),
+        "datasets.ImageIndex.balanced": Call(index.balanced, {"seed": 0}),
+        "datasets.ImageIndex.subset": Call(index.subset, {"fraction": 0.5, "seed": 0}),
+        "datasets.ImageIndex.split": Call(index.split, {"fractions": (0.5, 0.5), "seed": 0}),
+        "datasets.classification_dataset": Call(
+            datasets.classification_dataset, pipeline, lambda data: next(iter(data))
+        ),
+        "datasets.reconstruction_dataset": Call(
+            datasets.reconstruction_dataset, pipeline, lambda data: next(iter(data))
+        ),
+        "datasets.load_image": Call(datasets.load_image, {"path": str(fixtures.file)}),
+        "datasets.set_epoch": Call(datasets.set_epoch, {"epoch": 0}),
+        "datasets.synthetic_faces": Call(
+            datasets.synthetic_faces, {"num_images": 2, "image_size": (32, 32)}
+        ),
+        "datasets.find_class_folders": Call(datasets.find_class_folders, {"directory": "faces"}),
+        "audit.audit_dataset": Call(kd.audit.audit_dataset, {"index": index}),
+    }
+    for name in ("from_paths", "from_table"):
+        if hasattr(datasets.ImageIndex, name):
+            calls[f"datasets.ImageIndex.{name}"] = Call(
+                getattr(datasets.ImageIndex, name),
+                {"paths": list(index.paths), "labels": index.labels.tolist()}
+                if name == "from_paths"
+                else {
+                    "table": [
+                        {"path": path, "label": "fake" if label == 0 else "real"}
+                        for path, label in zip(index.paths, index.labels, strict=True)
+                    ]
+                },
+            )
+    return calls
+
+
+def _evaluation_calls(fixtures):
+    evaluation = kd.evaluation
+    data = (fixtures.images, fixtures.labels)
+    model = {"model": fixtures.classifier}
+    calls = {
+        "calibrate": Call(
+            evaluation.calibrate, {"models": fixtures.classifier, "validation": data}
+        ),
+        "detection_report": Call(
+            evaluation.detection_report,
+            {"is_fake": fixtures.is_fake, "scores": fixtures.scores, "num_resamples": 20},
+        ),
+        "evaluate_detector": Call(
+            evaluation.evaluate_detector,
+            {**model, "index_or_dataset": data, "num_resamples": 20},
+        ),
+        "evaluate_robustness": Call(
+            evaluation.evaluate_robustness,
+            {**model, "index_or_dataset": data, "corruptions": {"jpeg": (50,)}},
+        ),
+        "predict_images": Call(evaluation.predict_images, {**model, "images": fixtures.images[:2]}),
+        "DetectionReport.compare": Call(fixtures.report.compare, {"other": fixtures.report}),
+        "DetectionReport.save": Call(fixtures.report.save, {"path": "report.json"}),
+    }
+    calls = {f"evaluation.{name}": call for name, call in calls.items()}
+    calls["explanation.grad_cam"] = Call(
+        kd.explanation.grad_cam, {**model, "images": fixtures.images[:1]}
+    )
+    calls["explanation.reconstruction_error_map"] = Call(
+        kd.explanation.reconstruction_error_map,
+        {"autoencoder": fixtures.autoencoder, "images": fixtures.images[:2]},
+    )
+    calls["reports.save_html"] = Call(
+        kd.reports.save_html,
+        {"path": "page.html", "title": "Page", "sections": kd.reports.sections(fixtures.report)},
+    )
+    calls["reports.sections"] = Call(kd.reports.sections, {"result": fixtures.report})
+    return calls
+
+
+def _training_calls(fixtures):
+    import keras_tuner
+
+    hypermodels = kd.hypermodels
+
+    def build(hypermodel):
+        hypermodel.build(keras_tuner.HyperParameters())
+
+    tuner = _tuner("search")
+    return {
+        "callbacks.EpochPictures": Call(
+            kd.callbacks.EpochPictures,
+            {"directory": "pictures", "images": fixtures.images, "draw": lambda *_: None},
+        ),
+        "callbacks.ResumeTraining": Call(kd.callbacks.ResumeTraining, {"path": "training.resume"}),
+        "hypermodels.HyperConvAutoencoder": Call(
+            hypermodels.HyperConvAutoencoder, {"image_shape": (32, 32, 3)}, build
+        ),
+        "hypermodels.HyperEncoderClassifier": Call(
+            hypermodels.HyperEncoderClassifier, {"image_shape": (32, 32, 3)}, build
+        ),
+        "hypermodels.run_local_workers": Call(
+            hypermodels.run_local_workers,
+            {"tuner": tuner, "num_workers": 1, "command": ["false"]},
+            ends_in="died",
+        ),
+        "hypermodels.search": Call(hypermodels.search, {"tuner": tuner}),
+        "recipes.StudySettings": Call(kd.recipes.StudySettings, {}),
+        "recipes.crop_faces": Call(
+            kd.recipes.crop_faces,
+            {"photographs": "faces", "output": "crops", "verbose": 0},
+            ends_in="Install the face detector|No face was found",
+        ),
+        "recipes.train_study": Call(
+            kd.recipes.train_study,
+            {"index": fixtures.index, "output": "faces", "verbose": 0},
+            left=("output", "overwrite"),
+            ends_in="is there already",
+        ),
+        "recipes.pretrain_stacked": Call(
+            kd.recipes.pretrain_stacked,
+            {
+                "autoencoder": fixtures.autoencoder,
+                "dataset": fixtures.images[:4],
+                "epochs": 1,
+            },
+            # A billion epochs take their time.
+            left=("epochs",),
+        ),
+    }
+
+
+def _tuner(directory):
+    import keras_tuner
+
+    return keras_tuner.RandomSearch(
+        kd.hypermodels.HyperConvAutoencoder((32, 32, 3)),
+        keras_tuner.Objective("val_loss", "min"),
+        max_trials=3,
+        directory=directory,
+    )
+
+
+def _search_results():
+    """Those of a search whose trials trained nothing."""
+    tuner = _tuner("searched")
+    for loss in (0.3, 0.2, 0.1):
+        trial = tuner.oracle.create_trial("tuner0")
+        tuner.oracle.update_trial(trial.trial_id, {"val_loss": loss})
+        trial.status = "COMPLETED"
+        tuner.oracle.end_trial(trial)
+    return kd.hypermodels.SearchResults(tuner)
+
+
+def _picture_calls(fixtures):
+    draw = kd.visualization
+    import matplotlib.figure
+
+    images, scores = fixtures.images[:2], fixtures.scores
+    curves = {"is_fake": fixtures.is_fake, "scores": scores}
+    probabilities = np.stack([scores, 1 - scores], 1)[:2]
+    robustness = kd.evaluation.RobustnessReport(
+        rows=tuple(
+            kd.evaluation.RobustnessRow(*setting, 0.9, 0.8, 0.7)
+            for setting in (("clean", None), ("jpeg", 90), ("jpeg", 50))
+        ),
+        threshold=0.5,
+        num_fake=8,
+        num_real=8,
+        seed=0,
+    )
+    history = {"loss": [2.0, 1.0], "val_loss": [2.0, 1.5]}
+    calls = {
+        "plot_roc": curves,
+        "plot_precision_recall": curves,
+        "plot_reliability": curves,
+        "plot_score_histogram": curves,
+        "plot_confusion_matrix": {"matrix": np.array([[3, 1], [0, 4]])},
+        "plot_images": {"images": images},
+        "plot_input_target": {"inputs": images, "targets": images},
+        "plot_reconstructions": {"images": images, "reconstructions": images},
+        "plot_predictions": {"images": images, "probabilities": probabilities},
+        "plot_overlays": {"images": images, "maps": images[..., 0]},
+        "plot_robustness": {"report": robustness},
+        "plot_search": {"results": _search_results()},
+        "plot_training_curves": {"history": history},
+        "save_figure": {"figure": matplotlib.figure.Figure(), "path": "figure.png"},
+    }
+    return {
+        f"visualization.{name}": Call(getattr(draw, name), arguments)
+        for name, arguments in calls.items()
+    }
