@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_deepfake._arguments import check_data_format, check_integer
+from keras_deepfake._arguments import check_data_format, check_flag, check_integer
 from keras_deepfake.layers._image_arguments import known_channels
 
 
@@ -19,6 +19,8 @@ class MomentPooling(keras.layers.Layer):
         num_moments: How many of mean, standard deviation, skewness and kurtosis to give, from
             1 to 4. Skewness and kurtosis are those of the standardised values (a normal
             distribution has 0 and 3); both are 0 where a channel is constant.
+        class_token: Boolean, for tokens of which the first is a class token: it is given as it
+            is, and the moments are those of the others.
         data_format: `"channels_last"`, `"channels_first"`, or `None` for the Keras default.
         **kwargs: Base layer arguments such as `name`, `dtype` and `trainable`. Moments are
             computed in float32 under every dtype policy and then cast to its compute dtype.
@@ -30,10 +32,11 @@ class MomentPooling(keras.layers.Layer):
 
     Output shape:
         `(batch, num_moments * channels)`: the means of all channels, then their standard
-        deviations, and so on.
+        deviations, and so on. A class token goes before them, `channels` numbers more.
 
     Raises:
-        ValueError: If `num_moments` is not 1, 2, 3 or 4, or the input has other axes.
+        ValueError: If `num_moments` is not 1, 2, 3 or 4, the input has other axes, or
+            `class_token` is set and it is a map.
 
     Example:
         ```python
@@ -48,11 +51,12 @@ class MomentPooling(keras.layers.Layer):
         ```
     """
 
-    def __init__(self, num_moments=4, data_format=None, **kwargs):
+    def __init__(self, num_moments=4, class_token=False, data_format=None, **kwargs):
         super().__init__(autocast=False, **kwargs)
         self.num_moments = check_integer("num_moments", num_moments, 1, 4)
+        self.class_token = check_flag("class_token", class_token)
         self.data_format = check_data_format(data_format)
-        self.input_spec = keras.layers.InputSpec(min_ndim=3, max_ndim=4)
+        self.input_spec = keras.layers.InputSpec(min_ndim=3, max_ndim=3 if class_token else 4)
 
     def build(self, input_shape):
         known_channels(self, input_shape, self._channel_axis(len(input_shape)))
@@ -61,6 +65,8 @@ class MomentPooling(keras.layers.Layer):
         channel_axis = self._channel_axis(len(inputs.shape))
         axes = tuple(axis for axis in range(1, len(inputs.shape)) if axis != channel_axis)
         values = ops.cast(inputs, "float32")
+        if self.class_token:
+            class_token, values = values[:, 0], values[:, 1:]
         mean = ops.mean(values, axis=axes, keepdims=True)
         centred = values - mean
         variance = ops.mean(ops.square(centred), axis=axes, keepdims=True)
@@ -72,6 +78,8 @@ class MomentPooling(keras.layers.Layer):
         moments = ops.concatenate(moments[: self.num_moments], axis=channel_axis)
         # Not a squeeze of several axes, which ONNX has no operator for from PyTorch.
         moments = ops.reshape(moments, (-1, moments.shape[channel_axis]))
+        if self.class_token:
+            moments = ops.concatenate([class_token, moments], axis=1)
         return ops.cast(moments, self.compute_dtype)
 
     def _channel_axis(self, num_axes):
@@ -79,12 +87,13 @@ class MomentPooling(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         channels = input_shape[self._channel_axis(len(input_shape))]
-        return (input_shape[0], self.num_moments * channels)
+        return (input_shape[0], (self.num_moments + self.class_token) * channels)
 
     def get_config(self):
         config = super().get_config()
         config.update(
             num_moments=self.num_moments,
+            class_token=self.class_token,
             data_format=self.data_format,
         )
         return config

@@ -4,6 +4,7 @@ from keras_deepfake.models.conv_autoencoder import ConvAutoencoder
 from keras_deepfake.models.detection_model import DetectionModel
 from keras_deepfake.models.detector import Detector, as_detector
 from keras_deepfake.models.encoder_classifier import EncoderClassifier
+from keras_deepfake.models.feature_extractors import feature_extractor
 from keras_deepfake.models.model_files import load_model
 from keras_deepfake.models.pretrained_encoders import pretrained_encoder
 
@@ -13,6 +14,7 @@ __all__ = [
     "Detector",
     "EncoderClassifier",
     "as_detector",
+    "feature_extractor",
     "load_model",
     "pretrained_encoder",
 ]

@@ -105,7 +105,7 @@ def with_policy_and_size(encoder, policy, accepts_any_size, is_own):
     the size that they were built with, although most graphs hold for any. An encoder that
     belongs to somebody else stays as it is, behind another model of the same graph.
     """
-    relaxed = accepts_any_size and _is_image_shape(encoder) and None not in _sides(encoder)
+    relaxed = accepts_any_size and _is_image_shape(encoder) and None not in sides_of(encoder)
     if not is_own:
         nested = [x for x in encoder._flatten_layers(include_self=False) if _is_graph(x)]
         relaxed = relaxed and not nested
@@ -199,6 +199,6 @@ def _is_image_shape(model):
     return len(model.inputs) == 1 and len(model.inputs[0].shape) == 4
 
 
-def _sides(encoder):
+def sides_of(encoder):
     shape = encoder.inputs[0].shape
     return shape[2:] if data_format_of(encoder) == "channels_first" else shape[1:3]

@@ -2,7 +2,17 @@
 
 import keras
 
-from keras_deepfake._arguments import check_choice, check_flag, check_number, check_policy
+from keras_deepfake._arguments import (
+    MOST_PLACES,
+    check_choice,
+    check_entries,
+    check_flag,
+    check_integer,
+    check_number,
+    check_policy,
+    check_seed,
+    check_sequence,
+)
 from keras_deepfake._classes import check_class_names, find_fake
 from keras_deepfake.models._encoders import (
     accepts_any_size,
@@ -11,11 +21,15 @@ from keras_deepfake.models._encoders import (
     policy_of,
     pooling_layer,
     residual_encoder,
+    sides_of,
     with_policy_and_size,
 )
+from keras_deepfake.models._encoding import encode
 from keras_deepfake.models._name_scopes import own_name_scope
+from keras_deepfake.models._solved_head import PENALTIES, solve_head
 from keras_deepfake.models.detection_model import DetectionModel
 from keras_deepfake.models.model_copy import copy_model
+from keras_deepfake.models.training_data import check_classes
 
 
 @keras.saving.register_keras_serializable(package="keras_deepfake")
@@ -217,6 +231,108 @@ class EncoderClassifier(DetectionModel):
             takes_any_size = classifier_arguments.get("pooling", "flatten") != "flatten"
             encoder = with_policy_and_size(encoder, policy_of(encoder), takes_any_size, True)
         return cls(encoder, dtype=dtype, **classifier_arguments)
+
+    def fit_head(
+        self,
+        x,
+        y=None,
+        groups=None,
+        l2=None,
+        standardize=True,
+        batch_size=32,
+        seed=0,
+        verbose="auto",
+    ):
+        """Solves the head to its optimum on what the encoder, as it is, makes of the images.
+
+        Every image is encoded once. The logistic regression on these vectors is convex, and
+        scikit-learn solves it: it minimises the mean cross-entropy plus `l2` times the sum of
+        the squared weights of standardised features. Of several penalties it takes the one of
+        the smallest cross-entropy in 5-fold cross-validation. Standardisation is folded into
+        kernel and bias, so that the model stays what it was. The encoder is not trained, and the
+        `l1`, `l2` and `dropout` of the constructor, which are those of `fit`, do not act.
+
+        Args:
+            x: The images: an `ImageIndex`, an array, or a dataset of batches with labels, which
+                is read once.
+            y: Labels beside an array: one-hot, or class numbers.
+            groups: What images belong together (persons, videos), a value for each; no group is
+                on both sides of the cross-validation. By default those of the index.
+            l2: Float above 0, or several to choose from. By default from 10 to 10^-5, the
+                strongest first, as far as they help.
+            standardize: Boolean, whether each feature is divided by its own deviation. `False`
+                divides all by one number, for features whose scales mean something, such as the
+                frequencies of `kd.layers.ResidualCooccurrence`.
+            batch_size: Integer, how many images are encoded at a time.
+            seed: Non-negative integer, of the parts of the cross-validation.
+            verbose: 0 for silence, 1 or `"auto"` for a progress bar of the encoding.
+
+        Returns:
+            A named tuple: `l2`, the penalty; `losses`, a dictionary from penalties to their
+            cross-entropies; `probabilities`, an array `(images, classes)` of what heads that had
+            not seen an image say of it; and `kernel` and `bias` of the head.
+
+        Raises:
+            ValueError: If an argument does not fit the description, a class has no images, or
+                too few images or groups to choose a penalty.
+
+        Example:
+            ```python
+            encoder = kd.models.pretrained_encoder("MobileNetV2", (32, 32, 3), weights=None)
+            classifier = kd.models.EncoderClassifier(encoder, pooling="avg")
+            images = np.random.default_rng(0).random((20, 32, 32, 3), "float32")
+            solution = classifier.fit_head(images, [0, 1] * 10, verbose=0)  # 0 is fake
+            solution.l2
+            ```
+
+        Reference:
+            Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning", 2009,
+            sections 4.4 (logistic regression) and 7.10 (cross-validation).
+        """
+        if l2 is None:
+            l2 = PENALTIES
+        elif hasattr(l2, "__len__"):
+            l2 = check_sequence("l2", l2, lambda name, value: check_number(name, value, above=0))
+            l2 = sorted(l2, reverse=True)
+        else:
+            l2 = check_number("l2", l2, above=0)
+        check_flag("standardize", standardize)
+        batch_size = check_integer("batch_size", batch_size, 1, MOST_PLACES)
+        seed = check_seed(seed)
+        check_choice("verbose", verbose, (0, 1, "auto"))
+        if getattr(x, "class_names", None) is not None:
+            check_classes(self, tuple(x.class_names), "x")
+        if groups is None:
+            groups = getattr(x, "groups", None)
+
+        head = self.get_layer("head")
+        features, labels = encode(
+            keras.Model(self.inputs[0], head.input),
+            x if y is None else (x, y),
+            image_size=self._image_size(),
+            batch_size=batch_size,
+            num_classes=len(self.class_names),
+            verbose=0 if verbose == 0 else 1,
+        )
+        if groups is not None:
+            groups = check_entries("groups", groups, len(labels))
+        solution = solve_head(
+            features,
+            labels,
+            len(self.class_names),
+            groups,
+            l2,
+            standardize,
+            is_softmax=self.activation == "softmax",
+            seed=seed,
+        )
+        head.set_weights([solution.kernel, solution.bias])
+        return solution
+
+    def _image_size(self):
+        """The size that the encoder asks for, or `None` where it takes any."""
+        sides = sides_of(self.encoder)
+        return None if None in sides or accepts_any_size(self) else tuple(sides)
 
     def default_compile_arguments(self):
         metrics = [keras.metrics.CategoricalAccuracy(name="accuracy")]

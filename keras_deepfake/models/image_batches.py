@@ -51,7 +51,7 @@ class ImageBatch(NamedTuple):
             raise ValueError(f"{image.name!r} cannot be read: {image.problem}.")
 
 
-def image_batches(data, input_shape, image_size=None, batch_size=32, labelled=False):
+def image_batches(data, input_shape, image_size=None, batch_size=32, labelled=False, num_classes=2):
     """Yield the images that `data` holds in batches, in their order.
 
     Only images of one shape in a row share a batch. A file that cannot be read is a batch of one
@@ -65,8 +65,8 @@ def image_batches(data, input_shape, image_size=None, batch_size=32, labelled=Fa
         input_shape: Shape of the model's input, with the batch axis.
         image_size: `(height, width)` to which RGB images are resized; `None` keeps their size.
         batch_size: Integer.
-        labelled: Whether every image must have a label: one-hot of two columns, or the number of
-            its class.
+        labelled: Whether every image must have a label: one-hot, or the number of its class.
+        num_classes: Integer, the number of classes.
 
     Raises:
         ValueError: for arrays of another shape or range, labels that are missing or no classes,
@@ -76,7 +76,7 @@ def image_batches(data, input_shape, image_size=None, batch_size=32, labelled=Fa
     if getattr(data, "paths", None) is not None and image_size is not None:
         images = _index_images(data, image_size, batch_size)
     else:
-        images = _images(data, "images")
+        images = _images(data, "images", num_classes)
     waiting = []
     for image in _read_ahead(images, layout):
         if labelled and image.label is None:
@@ -173,7 +173,7 @@ def _done(image):
     return image.result() if isinstance(image, Future) else image
 
 
-def _images(data, place):
+def _images(data, place, num_classes=2):
     """Yield an `Image` for everything in the data; files are not read yet."""
     if hasattr(data, "paths"):
         labels = [None] * len(data) if data.labels is None else data.labels.tolist()
@@ -183,23 +183,23 @@ def _images(data, place):
         # NumPy's strings have a buffer, which the `os` functions take for bytes.
         yield from _files(str(os.fsdecode(data)))
     elif _is_pair(data):
-        yield from _array_images(data[0], place, data[1])
+        yield from _array_images(data[0], place, data[1], num_classes)
     elif isinstance(data, keras.utils.PyDataset):
-        yield from _dataset_images((data[i] for i in range(len(data))), place)
+        yield from _dataset_images((data[i] for i in range(len(data))), place, num_classes)
     elif hasattr(data, "element_spec"):
         if int(data.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
             raise ValueError(
                 "The dataset never ends; leave out `.repeat()`, or add `.take(batches)`."
             )
-        yield from _dataset_images(data, place)
+        yield from _dataset_images(data, place, num_classes)
     elif hasattr(data, "shape") and not _holds_paths(data):
         yield from _array_images(data, place)
     elif hasattr(data, "__iter__") and not isinstance(data, (bytes, dict)):
         for i, item in enumerate(data):
             if isinstance(item, tuple) and not isinstance(data, (tuple, list)):
-                yield from _dataset_images([item], f"{place}[{i}]")
+                yield from _dataset_images([item], f"{place}[{i}]", num_classes)
             else:
-                yield from _images(item, f"{place}[{i}]")
+                yield from _images(item, f"{place}[{i}]", num_classes)
     else:
         raise ValueError(
             f"`{place}` must be an `ImageIndex`, a path, an array, a dataset of batches, or an "
@@ -244,7 +244,7 @@ def _index_images(index, image_size, batch_size):
             yield next(known)._replace(pixels=image)
 
 
-def _dataset_images(batches, place):
+def _dataset_images(batches, place, num_classes):
     count = 0
     for batch in batches:
         parts = batch if isinstance(batch, (tuple, list)) else (batch,)
@@ -254,12 +254,12 @@ def _dataset_images(batches, place):
             labels = None
         if len(getattr(pixels, "shape", ())) == 3:  # not batched
             pixels, labels = pixels[None], None if labels is None else np.asarray(labels)[None]
-        for image in _array_images(pixels, place, labels):
+        for image in _array_images(pixels, place, labels, num_classes):
             yield image._replace(name=f"{place}[{count}]")
             count += 1
 
 
-def _array_images(pixels, place, labels=None):
+def _array_images(pixels, place, labels=None, num_classes=2):
     pixels = to_numpy(pixels, place)
     if pixels.ndim == 3 and labels is None:
         yield Image(place, unit_pixels(pixels, place))
@@ -269,7 +269,7 @@ def _array_images(pixels, place, labels=None):
             f"`{place}` has the shape {pixels.shape}. Give images of shape (height, width, "
             "channels) or (batch, height, width, channels)."
         )
-    numbers = [None] * len(pixels) if labels is None else class_numbers(labels)
+    numbers = [None] * len(pixels) if labels is None else class_numbers(labels, num_classes)
     if len(numbers) != len(pixels):
         raise ValueError(
             f"There must be a label for each image; got {len(numbers)} labels for {len(pixels)} "
@@ -280,19 +280,22 @@ def _array_images(pixels, place, labels=None):
             yield Image(f"{place}[{i}]", image, numbers[i])
 
 
-def class_numbers(labels):
-    """Class numbers, as a list, of one-hot labels in two columns or of numbers 0 and 1."""
+def class_numbers(labels, num_classes=2):
+    """Class numbers, as a list, of one-hot labels or of numbers from 0."""
     labels = to_numpy(labels, "labels")
-    if labels.ndim == 2 and labels.shape[1] == 2:
+    if labels.ndim == 2 and labels.shape[1] == num_classes:
         if not (np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()):
-            raise ValueError("Labels in two columns must be one-hot, a 0 and a 1 in each row.")
+            raise ValueError(
+                f"Labels in {num_classes} columns must be one-hot, a single 1 in each row."
+            )
         return labels.argmax(axis=1).tolist()
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    if labels.ndim != 1 or not np.isin(labels, (0, 1)).all():
+    if labels.ndim != 1 or not np.isin(labels, range(num_classes)).all():
         raise ValueError(
-            "Labels must be one-hot of shape (images, 2), or class numbers 0 and 1 of shape "
-            f"(images,) or (images, 1), in the order of the class names; got shape {labels.shape} "
-            f"with values such as {labels.ravel()[:3].tolist()}. Detection has two classes."
+            f"Labels must be one-hot of shape (images, {num_classes}), or class numbers from 0 to "
+            f"{num_classes - 1} of shape (images,) or (images, 1), in the order of the class "
+            f"names; got shape {labels.shape} with values such as {labels.ravel()[:3].tolist()}."
+            f"{' Detection has two classes.' if num_classes == 2 else ''}"
         )
     return labels.astype(int).tolist()

@@ -1,14 +1,13 @@
 """Networks of `keras.applications` as encoders of images in [0, 1]."""
 
-import difflib
 import importlib
 
 import keras
 import numpy as np
 
 from keras_deepfake._arguments import MOST_PLACES, check_choice, check_integer, check_path
-from keras_deepfake.layers import MomentPooling
 from keras_deepfake.models._name_scopes import own_name_scope
+from keras_deepfake.models.feature_extractors import feature_extractor
 
 
 def pretrained_encoder(name, image_shape=(None, None, 3), weights="imagenet", until=None):
@@ -18,8 +17,8 @@ def pretrained_encoder(name, image_shape=(None, None, 3), weights="imagenet", un
     takes what everything in this library takes, RGB in [0, 1]. Its layers are those of Keras, so
     that it saves, exports and trains like any other model.
 
-    Layers in the middle of a network often tell fakes better than the last ones, which describe
-    what an image shows. `until` cuts there.
+    Layers in the middle of a network often tell fakes better than the last ones: `until` cuts
+    there, as `kd.models.feature_extractor` does.
 
     Args:
         name: A network of `keras.applications`, such as `"EfficientNetV2B0"`.
@@ -27,12 +26,11 @@ def pretrained_encoder(name, image_shape=(None, None, 3), weights="imagenet", un
             channels first; sides of `None` accept any size, if the network does.
         weights: `"imagenet"`, which Keras downloads once; the path of a weights file; or `None`
             for random ones.
-        until: Name of the layer to end at, or several names. Of several the mean and the
-            deviation of each channel are concatenated. `None` takes the network whole.
+        until: Name of the layer to end at, or several names. `None` takes the network whole.
 
     Returns:
         A functional Keras model from images in [0, 1] to a feature map, to a vector where the
-        layer gives one, or of several layers to a vector `(batch, 2 × channels of them all)`.
+        layer gives one, or of several layers to a vector of their channels' means and deviations.
 
     Raises:
         ValueError: If there is no such network or layer, or the network refuses `image_shape`.
@@ -53,12 +51,7 @@ def pretrained_encoder(name, image_shape=(None, None, 3), weights="imagenet", un
     with own_name_scope(name):
         images = keras.Input(image_shape, name="images")
         network = _load(make, name, _preprocessed(images, make), image_shape, weights)
-        outputs = [_layer(network, name, layer).output for layer in _names(until, network)]
-        if len(outputs) == 1:
-            return keras.Model(network.inputs[0], outputs[0], name=name)
-        vectors = [MomentPooling(2)(x) if len(x.shape) == 4 else x for x in outputs]
-        features = keras.layers.Concatenate(name="features")(vectors)
-        return keras.Model(network.inputs[0], features, name=name)
+        return feature_extractor(network, until, name)
 
 
 def _check_shape(image_shape):
@@ -106,23 +99,3 @@ def _load(make, name, inputs, image_shape, weights):
             "their file, fetched elsewhere; or copy that file into `~/.keras/models`, where Keras "
             "looks first; or take `weights=None` for random ones."
         ) from error
-
-
-def _names(until, network):
-    if until is None:
-        return [network.layers[-1].name]
-    names = [until] if isinstance(until, str) else until
-    if not isinstance(names, (tuple, list)) or not names:
-        raise ValueError(f"`until` must be the name of a layer, or several; got {until!r}.")
-    return names
-
-
-def _layer(network, network_name, name):
-    for layer in network.layers:
-        if layer.name == name:
-            return layer
-    close = difflib.get_close_matches(str(name), [layer.name for layer in network.layers], n=5)
-    raise ValueError(
-        f"`until` must name layers of {network_name!r}; got {name!r}. Close to it are {close}; "
-        "`pretrained_encoder(...).summary()` shows all."
-    )

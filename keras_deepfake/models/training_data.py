@@ -105,7 +105,7 @@ def _digest(x, y, batch):
 def _check(model, data, batch, name):
     names = getattr(data, "class_names", None)
     if names is not None and getattr(model, "class_names", None) is not None:
-        _check_classes(model, tuple(names), name)
+        check_classes(model, tuple(names), name)
     images, labels = batch
     if labels is not None:
         _check_labels(model, labels, name)
@@ -113,7 +113,8 @@ def _check(model, data, batch, name):
         _check_pixels(images, name)
 
 
-def _check_classes(model, names, argument):
+def check_classes(model, names, argument):
+    """Raise if the classes of some data are in another order than those of a model."""
     own = tuple(model.class_names)
     if tuple(map(str.casefold, names)) == tuple(map(str.casefold, own)):
         return

@@ -137,7 +137,14 @@ CASES = [
     ),
     layer_case(kd.layers.ClassToken, (5, 4), options=WITHOUT_WEIGHTS),
     layer_case(kd.layers.MomentPooling, (6, 5, 4), options=WITHOUT_WEIGHTS),
-    layer_case(kd.layers.MomentPooling, (6, 4), "tokens", num_moments=2, options=WITHOUT_WEIGHTS),
+    layer_case(
+        kd.layers.MomentPooling,
+        (6, 4),
+        "tokens",
+        num_moments=2,
+        class_token=True,
+        options=WITHOUT_WEIGHTS,
+    ),
     layer_case(kd.layers.BlockDCT, (9, 8, 3), block_size=4, options=WITHOUT_WEIGHTS),
     layer_case(kd.layers.ResidualCooccurrence, (12, 13, 3), options=WITHOUT_WEIGHTS),
     layer_case(

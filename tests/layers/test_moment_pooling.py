@@ -37,3 +37,13 @@ def test_tokens_are_pooled_like_a_row_of_pixels():
         outputs = pooling(maps[:, 0])
         np.testing.assert_array_equal(ops.convert_to_numpy(outputs), ops.convert_to_numpy(expected))
         assert pooling.compute_output_shape((None, None, 3)) == (None, 12)
+
+
+def test_a_class_token_comes_first_and_is_not_pooled():
+    tokens = np.random.default_rng(0).normal(size=(2, 10, 3)).astype("float32")
+    outputs = kd.layers.MomentPooling(2, class_token=True)(tokens)
+    rest = tokens[:, 1:]
+    expected = np.concatenate([tokens[:, 0], rest.mean(axis=1), rest.std(axis=1)], axis=1)
+    np.testing.assert_allclose(ops.convert_to_numpy(outputs), expected, atol=1e-6)
+    with pytest.raises(ValueError, match="ndim"):
+        kd.layers.MomentPooling(2, class_token=True)(np.zeros((2, 4, 4, 3), "float32"))

@@ -105,7 +105,7 @@ def test_weights_that_cannot_be_downloaded(monkeypatch):
     [
         ({"name": "ResNet51"}, "`name` must be one of"),
         ({"name": "vgg16"}, "`name` must be one of"),
-        ({"until": "block9"}, "`until` must name layers of 'VGG16'; got 'block9'"),
+        ({"until": "block9"}, "`until` must name layers of 'vgg16'; got 'block9'"),
         ({"until": 3}, "`until` must be the name of a layer"),
         ({"until": ()}, "`until` must be the name of a layer"),
         ({"weights": 5}, "`weights` must be a path"),

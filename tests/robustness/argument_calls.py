@@ -216,6 +216,9 @@ def _model_calls(fixtures):
             {"encoder": autoencoder.encoder},
             lambda model: model(images),
         ),
+        "EncoderClassifier.fit_head": Call(
+            fixtures.classifier.fit_head, {"x": fixtures.index, "verbose": 0}
+        ),
         "EncoderClassifier.from_autoencoder": Call(
             models.EncoderClassifier.from_autoencoder,
             {"autoencoder": autoencoder},
@@ -229,6 +232,7 @@ def _model_calls(fixtures):
         "Detector.verdicts": Call(detector.verdicts, {"images": images}),
         "Detector.verdicts_of": Call(detector.verdicts_of, {"scores": fixtures.scores}),
         "as_detector": Call(models.as_detector, {"model": classifier}),
+        "feature_extractor": Call(models.feature_extractor, {"network": fixtures.classifier}),
         "load_model": Call(models.load_model, {"path": "classifier.keras"}),
         "pretrained_encoder": Call(
             models.pretrained_encoder,

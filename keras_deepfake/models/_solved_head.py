@@ -1,0 +1,228 @@
+"""The head that is solved, not trained: logistic regression on features that are computed once."""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+# Penalties to choose from, the strongest first; the mean cross-entropy makes them independent of
+# the number of images.
+PENALTIES = tuple(10.0 ** (-exponent / 2) for exponent in range(-2, 11))
+# How many weaker penalties in a row may be worse before the rest are not tried.
+_PATIENCE = 2
+# Largest entry of the gradient at which a solution counts as reached.
+_TOLERANCE = {"choosing": 1e-4, "final": 1e-6}
+
+
+class HeadSolution(NamedTuple):
+    """A solved head, and how its penalty was chosen.
+
+    Attributes:
+        l2: Float, the penalty.
+        losses: Dictionary from each penalty that was tried to its cross-entropy on images held
+            out; empty where one penalty was given.
+        probabilities: Float array `(images, classes)`: what heads of this penalty say of images
+            that they were not solved on; `None` where one penalty was given.
+        kernel: Float array `(features, classes)` of the head's kernel.
+        bias: Float array `(classes,)`.
+    """
+
+    l2: float
+    losses: dict
+    probabilities: np.ndarray | None
+    kernel: np.ndarray
+    bias: np.ndarray
+
+
+def solve_head(
+    features,
+    labels,
+    num_classes,
+    groups=None,
+    l2=PENALTIES,
+    standardize=True,
+    is_softmax=True,
+    num_folds=5,
+    seed=0,
+):
+    """Solve a logistic regression to its optimum.
+
+    It minimises the mean cross-entropy plus `l2` times the sum of the squared weights of
+    standardised features. With several penalties, each is tried by cross-validation in which no
+    group is on both sides, and that of the smallest cross-entropy is taken.
+
+    Args:
+        features: Float array `(images, features)`.
+        labels: Integer array `(images,)`, the numbers of the classes.
+        num_classes: Integer.
+        groups: What images belong together, one hashable value for each; `None` if none do.
+        l2: Float, or floats from the strongest to the weakest.
+        standardize: Boolean, whether each feature is divided by its own standard deviation;
+            otherwise all are divided by the root of their mean variance.
+        is_softmax: Boolean, whether classes exclude each other.
+        num_folds: Integer, the most parts of the cross-validation.
+        seed: Integer, of the parts.
+
+    Returns:
+        A `HeadSolution`.
+
+    Raises:
+        ValueError: If features are not finite, or a class has no image or too few groups.
+    """
+    labels = np.asarray(labels)
+    _check_classes(labels, num_classes)
+    mean, scale = _moments(features, standardize)
+    rows, to_kernel = _compressed(features, mean, scale)
+    penalties = [l2] if isinstance(l2, float) else list(l2)
+    losses, probabilities = {}, None
+    if len(penalties) > 1:
+        folds = _folds(labels, num_classes, groups, num_folds, seed)
+        l2, losses, probabilities = _choose(rows, labels, num_classes, penalties, folds, is_softmax)
+    else:
+        (l2,) = penalties
+    solver = _Solver(num_classes, is_softmax, _TOLERANCE["final"])
+    kernel, bias = solver.solve(rows, labels, l2)
+    kernel = to_kernel(kernel) / scale[:, None]
+    return HeadSolution(l2, losses, probabilities, kernel, bias - mean @ kernel)
+
+
+class _Solver:
+    """Solves for one penalty after the other, each from where the last one ended."""
+
+    def __init__(self, num_classes, is_softmax, tolerance):
+        from sklearn.linear_model import LogisticRegression
+
+        self.is_softmax = is_softmax
+        # Of two classes, and of a softmax, scikit-learn solves all at once.
+        self.is_joint = is_softmax or num_classes == 2
+        count = 1 if self.is_joint else num_classes
+        self.regressions = [
+            LogisticRegression(tol=tolerance, max_iter=10_000, warm_start=True)
+            for _ in range(count)
+        ]
+
+    def solve(self, rows, labels, l2):
+        """Return kernel and bias, a column for each class."""
+        kernels, biases = [], []
+        for number, regression in enumerate(self.regressions):
+            regression.C = 1 / (2 * l2 * len(rows))
+            regression.fit(rows, labels if self.is_joint else labels == number)
+            kernels.append(regression.coef_)
+            biases.append(regression.intercept_)
+        kernel, bias = np.concatenate(kernels).T, np.concatenate(biases)
+        if kernel.shape[1] == 1:
+            # The log-odds of the second of two classes: a softmax takes the difference of its
+            # columns, a sigmoid each by itself.
+            signs = np.array([-1.0, 1.0]) * (0.5 if self.is_softmax else 1.0)
+            kernel, bias = kernel * signs, bias * signs
+        return kernel, bias
+
+
+def _choose(rows, labels, num_classes, penalties, folds, is_softmax):
+    solvers = [_Solver(num_classes, is_softmax, _TOLERANCE["choosing"]) for _ in folds]
+    losses, best = {}, None
+    for l2 in penalties:
+        probabilities = np.empty((len(labels), num_classes))
+        for solver, (train, held_out) in zip(solvers, folds, strict=True):
+            kernel, bias = solver.solve(rows[train], labels[train], l2)
+            logits = rows[held_out] @ kernel + bias
+            probabilities[held_out] = _probabilities(logits, is_softmax)
+        losses[l2] = _cross_entropy(probabilities, labels, is_softmax)
+        if best is None or losses[l2] < losses[best[0]]:
+            best = (l2, probabilities)
+        elif len(losses) - list(losses).index(best[0]) > _PATIENCE:
+            break
+    return best[0], losses, best[1]
+
+
+def _check_classes(labels, num_classes):
+    missing = set(range(num_classes)) - set(np.unique(labels).tolist())
+    if missing:
+        raise ValueError(
+            f"The head needs images of all {num_classes} classes; got none of class number "
+            f"{', '.join(map(str, sorted(missing)))}."
+        )
+
+
+def _moments(features, standardize):
+    """Mean and scale of each feature, in float64."""
+    mean = features.mean(axis=0, dtype="float64")
+    if not np.isfinite(mean).all():
+        raise ValueError(
+            f"Features must be finite; {np.count_nonzero(~np.isfinite(mean))} of {len(mean)} are "
+            "NaN or infinite for an image. Are the encoder's weights finite?"
+        )
+    variance = np.empty_like(mean)
+    for start in range(0, len(mean), 1024):  # a copy of all in float64 would be large
+        part = slice(start, start + 1024)
+        variance[part] = features[:, part].var(axis=0, dtype="float64")
+    if not standardize:
+        variance[:] = variance.mean()
+    # What is constant but for rounding tells nothing.
+    is_constant = variance <= 1e-12 * (mean**2 + variance.max())
+    scale = np.sqrt(np.where(is_constant, 1.0, variance))
+    return mean, scale
+
+
+def _compressed(features, mean, scale):
+    """Standardised rows of the same products in as few columns as can be, and the way back.
+
+    A penalty on all weights alike leaves them in the span of the images. Where there are fewer
+    images than features, the Cholesky factor of the rows' products stands for the rows exactly.
+    """
+    rows = ((features - mean) / scale).astype("float64" if features.size < 2**27 else "float32")
+    count, width = rows.shape
+    if width <= count:
+        return rows, lambda kernel: kernel
+    from scipy.linalg import cholesky, solve_triangular
+
+    products = rows @ rows.T
+    # The mean is gone, so that the products are singular.
+    products[np.diag_indices(count)] += 1e-10 * max(np.trace(products), 1.0) / count
+    factor = cholesky(products.astype("float64"), lower=True)
+
+    def to_kernel(kernel):
+        return rows.T @ solve_triangular(factor, kernel, lower=True, trans="T")
+
+    return factor, to_kernel
+
+
+def _folds(labels, num_classes, groups, most, seed):
+    """Pairs of training and held-out positions."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    # As numbers: scikit-learn compares them.
+    numbers = {}
+    units = [numbers.setdefault(group, len(numbers)) for group in groups or range(len(labels))]
+    units = np.array(units)
+    counts = [len(np.unique(units[labels == number])) for number in range(num_classes)]
+    num_folds = min(most, *counts)
+    if num_folds < 2:
+        kind = "images" if groups is None else "groups"
+        raise ValueError(
+            f"Choosing the penalty needs at least 2 {kind} of each class; got {counts}. Give `l2` "
+            "one value instead."
+        )
+    with warnings.catch_warnings():
+        # Folds need not be equal.
+        warnings.simplefilter("ignore", UserWarning)
+        splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
+        folds = list(splitter.split(labels, labels, units))
+    for train, _ in folds:
+        _check_classes(labels[train], num_classes)
+    return folds
+
+
+def _probabilities(logits, is_softmax):
+    if not is_softmax:
+        return 1 / (1 + np.exp(-np.clip(logits, -700, 700)))
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _cross_entropy(probabilities, labels, is_softmax):
+    one_hot = np.arange(probabilities.shape[1]) == labels[:, None]
+    likelihoods = np.where(one_hot, probabilities, 1 - probabilities)
+    if is_softmax:
+        likelihoods = probabilities[one_hot]
+    return float(-np.log(np.maximum(likelihoods, 1e-300)).mean())

@@ -1,0 +1,90 @@
+"""Encoders that are cut out of larger networks."""
+
+import difflib
+import math
+
+import keras
+
+from keras_deepfake.layers import MomentPooling
+
+
+def feature_extractor(network, until=None, name=None):
+    """Makes an encoder that ends at one layer of a network, or at several.
+
+    Layers in the middle of a network often tell fakes better than the last ones, which describe
+    what an image shows; those of several depths together tell them better still. Of several
+    layers the maps are pooled to the mean and the deviation of each channel, tokens besides to
+    their class token, if there is one, and all is concatenated.
+
+    Args:
+        network: A Keras model that is built as a graph from one input.
+        until: Name of the layer to end at, or several. `None` takes the network whole.
+        name: Name of the encoder; by default that of the network.
+
+    Returns:
+        A functional Keras model that shares the layers of the network: to what the layer gives,
+        or of several layers to a vector.
+
+    Raises:
+        ValueError: If the network is not built as a graph, has no such layer, or a layer gives
+            neither a map, tokens nor a vector.
+
+    Example:
+        ```python
+        inputs = keras.Input((32, 32, 3))
+        x = keras.layers.Conv2D(4, 3, name="conv_1")(inputs)
+        network = keras.Model(inputs, keras.layers.Conv2D(8, 3, name="conv_2")(x))
+        encoder = kd.models.feature_extractor(network, ["conv_1", "conv_2"])
+        encoder.output_shape  # (None, 24): mean and deviation of 4 and 8 channels
+        ```
+    """
+    if not isinstance(network, keras.Model) or len(getattr(network, "inputs", None) or ()) != 1:
+        raise ValueError(
+            f"`network` must be a Keras model that is built as a graph of one input; got "
+            f"{network!r}."
+        )
+    name = network.name if name is None else name
+    if until is None:
+        return keras.Model(network.inputs[0], network.outputs[0], name=name)
+    names = [until] if isinstance(until, str) else until
+    if not isinstance(names, (tuple, list)) or not names:
+        raise ValueError(f"`until` must be the name of a layer, or several; got {until!r}.")
+    outputs = [_layer(network, layer).output for layer in names]
+    if len(outputs) == 1:
+        return keras.Model(network.inputs[0], outputs[0], name=name)
+    vectors = [pooled(x) for x in outputs]
+    features = keras.layers.Concatenate(name="features")(vectors)
+    return keras.Model(network.inputs[0], features, name=name)
+
+
+def pooled(outputs):
+    """A vector of the statistics of a map or of tokens; a vector stays as it is."""
+    shape = outputs.shape
+    if len(shape) == 2:
+        return outputs
+    if len(shape) not in (3, 4):
+        raise ValueError(
+            f"A layer to end at must give a map of 4 axes, tokens of 3 or a vector of 2; got "
+            f"output shape {tuple(shape)}."
+        )
+    return MomentPooling(2, class_token=len(shape) == 3 and _has_class_token(shape[1]))(outputs)
+
+
+def _has_class_token(num_tokens):
+    """Whether tokens are one more than the patches of a square image."""
+    return (
+        num_tokens is not None
+        and num_tokens > 1
+        and math.isqrt(num_tokens - 1) ** 2 == (num_tokens - 1)
+    )
+
+
+def _layer(network, name):
+    for layer in network.layers:
+        if layer.name == name:
+            return layer
+    close = difflib.get_close_matches(str(name), [layer.name for layer in network.layers], n=5)
+    raise ValueError(
+        f"`until` must name layers of {network.name!r}; got {name!r}. Close to it are {close}; "
+        "`network.summary()` shows all."
+    )

@@ -1,0 +1,83 @@
+import keras
+import numpy as np
+import pytest
+
+import keras_deepfake as kd
+
+
+def make_network():
+    images = keras.Input((16, 16, 3), name="images")
+    x = keras.layers.Conv2D(6, 4, strides=4, name="patches")(images)
+    tokens = keras.layers.Reshape((16, 6), name="tokens")(x)
+    tokens = keras.layers.ZeroPadding1D((1, 0), name="with_class_token")(tokens)
+    tokens = keras.layers.Dense(6, name="block_1")(tokens)
+    tokens = keras.layers.Dense(5, name="block_2")(tokens)
+    vector = keras.layers.GlobalAveragePooling1D(name="vector")(tokens)
+    return keras.Model(images, keras.layers.Dense(2, name="top")(vector), name="network")
+
+
+IMAGES = np.random.default_rng(0).random((3, 16, 16, 3), "float32")
+
+
+def outputs_at(network, name):
+    return keras.Model(network.inputs[0], network.get_layer(name).output).predict(IMAGES, verbose=0)
+
+
+def test_one_layer_is_given_as_it_is():
+    network = make_network()
+    encoder = kd.models.feature_extractor(network, "block_1")
+    np.testing.assert_array_equal(
+        encoder.predict(IMAGES, verbose=0), outputs_at(network, "block_1")
+    )
+    assert encoder.name == "network"
+    assert kd.models.feature_extractor(network).output_shape == (None, 2)
+
+
+def test_statistics_of_several_depths_are_concatenated(tmp_path):
+    network = make_network()
+    encoder = kd.models.feature_extractor(
+        network, ["patches", "block_1", "block_2", "vector"], name="depths"
+    )
+    expected = []
+    maps = outputs_at(network, "patches")
+    expected += [maps.mean(axis=(1, 2)), maps.std(axis=(1, 2))]
+    for name in ("block_1", "block_2"):
+        tokens = outputs_at(network, name)
+        expected += [tokens[:, 0], tokens[:, 1:].mean(axis=1), tokens[:, 1:].std(axis=1)]
+    expected.append(outputs_at(network, "vector"))
+    features = encoder.predict(IMAGES, verbose=0)
+    np.testing.assert_allclose(features, np.concatenate(expected, axis=1), atol=1e-5)
+    encoder.save(tmp_path / "encoder.keras")
+    reloaded = keras.saving.load_model(tmp_path / "encoder.keras")
+    np.testing.assert_array_equal(reloaded.predict(IMAGES, verbose=0), features)
+
+
+def test_tokens_without_a_class_token_are_all_pooled():
+    images = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(6, 4, strides=4)(images)
+    tokens = keras.layers.Reshape((16, 6), name="tokens")(x)
+    network = keras.Model(images, keras.layers.Dense(5, name="more")(tokens))
+    encoder = kd.models.feature_extractor(network, ("tokens", "more"))
+    assert encoder.output_shape == (None, 2 * 6 + 2 * 5)
+
+
+@pytest.mark.parametrize(
+    ("until", "message"),
+    [
+        ("block_3", r"got 'block_3'. Close to it are \['block_2', 'block_1'\]"),
+        (["block_1", 3], "got 3"),
+        ([], "`until` must be the name of a layer, or several"),
+        (3, "`until` must be the name of a layer, or several"),
+    ],
+)
+def test_layers_that_are_not_there_raise(until, message):
+    with pytest.raises(ValueError, match=message):
+        kd.models.feature_extractor(make_network(), until)
+
+
+def test_only_graphs_of_one_input_are_cut():
+    inputs = [keras.Input((4,)), keras.Input((4,))]
+    two = keras.Model(inputs, keras.layers.Add()(inputs))
+    for network in ("network.keras", two, keras.Sequential([keras.layers.Dense(2)])):
+        with pytest.raises(ValueError, match="`network` must be a Keras model"):
+            kd.models.feature_extractor(network)
