@@ -1,6 +1,7 @@
 """The classifier of the recipe's second stage."""
 
 import keras
+import numpy as np
 
 from keras_deepfake._arguments import (
     MOST_PLACES,
@@ -28,6 +29,7 @@ from keras_deepfake.models._encoding import encode
 from keras_deepfake.models._name_scopes import own_name_scope
 from keras_deepfake.models._solved_head import PENALTIES, solve_head
 from keras_deepfake.models.detection_model import DetectionModel
+from keras_deepfake.models.image_batches import class_numbers
 from keras_deepfake.models.model_copy import copy_model
 from keras_deepfake.models.training_data import check_classes
 
@@ -304,11 +306,17 @@ class EncoderClassifier(DetectionModel):
             check_classes(self, tuple(x.class_names), "x")
         if groups is None:
             groups = getattr(x, "groups", None)
+        if y is not None and len(getattr(x, "shape", ())) != 4:
+            raise ValueError(
+                "`y` must be left out unless `x` is an array of images: an `ImageIndex` and a "
+                f"dataset bring their labels; got {type(x).__name__} for `x`."
+            )
+        y = None if y is None else class_numbers(y, len(self.class_names))
 
         head = self.get_layer("head")
         features, labels = encode(
             keras.Model(self.inputs[0], head.input),
-            x if y is None else (x, y),
+            x if y is None else (x, np.array(y)),
             image_size=self._image_size(),
             batch_size=batch_size,
             num_classes=len(self.class_names),

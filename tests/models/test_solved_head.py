@@ -189,3 +189,9 @@ def test_wrong_arguments_raise(faces, arguments, message):
 def test_a_head_needs_labels(faces):
     with pytest.raises(ValueError, match="has no label"):
         make_classifier().fit_head(faces[0], verbose=0)
+
+
+def test_labels_are_given_once(faces):
+    batches = [(faces[0], faces[1])]
+    with pytest.raises(ValueError, match="`y` must be left out unless"):
+        make_classifier().fit_head(batches, faces[1], verbose=0)
