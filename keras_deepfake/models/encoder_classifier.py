@@ -31,7 +31,7 @@ from keras_deepfake.models._solved_head import PENALTIES, solve_head
 from keras_deepfake.models.detection_model import DetectionModel
 from keras_deepfake.models.image_batches import class_numbers
 from keras_deepfake.models.model_copy import copy_model
-from keras_deepfake.models.training_data import check_classes
+from keras_deepfake.models.training_data import check_classes, takes_class_numbers
 
 
 @keras.saving.register_keras_serializable(package="keras_deepfake")
@@ -362,7 +362,7 @@ class EncoderClassifier(DetectionModel):
         }
 
     def compile(self, optimizer="auto", loss="auto", *, metrics="auto", **kwargs):
-        if isinstance(metrics, str) and metrics == "auto" and _takes_integers(loss):
+        if isinstance(metrics, str) and metrics == "auto" and takes_class_numbers(loss):
             metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
         super().compile(optimizer, loss, metrics=metrics, **kwargs)
 
@@ -392,11 +392,3 @@ class EncoderClassifier(DetectionModel):
             else None,
         )
         return config
-
-
-def _takes_integers(loss):
-    names = ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy")
-    return isinstance(loss, keras.losses.SparseCategoricalCrossentropy) or loss in (
-        *names,
-        keras.losses.sparse_categorical_crossentropy,
-    )

@@ -147,6 +147,15 @@ def _check_labels(model, labels, argument):
         )
 
 
+def takes_class_numbers(loss):
+    """Whether a loss of several columns expects class numbers."""
+    names = ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy")
+    return isinstance(loss, keras.losses.SparseCategoricalCrossentropy) or loss in (
+        *names,
+        keras.losses.sparse_categorical_crossentropy,
+    )
+
+
 def _is_one_hot_loss(loss):
     loss = keras.losses.get(loss) if isinstance(loss, str) else loss
     classes = (
