@@ -38,6 +38,7 @@ if keras.backend.backend() != "tensorflow":
         "recipes/test_tables.py",
         "reports",
         "test_architecture.py",
+        "test_conformal.py",
         "test_readme.py",
         "test_results.py",
         "test_text.py",

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 
 from keras_deepfake._arguments import MOST_PLACES, check_integer, check_number
+from keras_deepfake._conformal import fit_bounds
 from keras_deepfake.evaluation.curves import roc_curve
 from keras_deepfake.models import Detector, as_detector
 from keras_deepfake.models.image_batches import image_batches
@@ -27,6 +28,7 @@ def calibrate(
     image_size=None,
     class_names=None,
     fake_class=None,
+    abstain=None,
 ):
     """Fit what makes a detector of trained classifiers: weights, bias and threshold.
 
@@ -39,6 +41,14 @@ def calibrate(
     `false_positive_rate` it lies just above the k-th highest score of the m reals,
     k = ⌊rate · (m + 1)⌋: a new real image from the same source exceeds it with a probability of
     at most k / (m + 1). Without, it is where the balanced accuracy is highest.
+
+    With `abstain` the detector also learns to say "unsure", by class-conditional split conformal
+    sets. An image may be fake unless its score is among the lowest ⌊abstain · (n + 1)⌋ of the n
+    fakes, and real unless it is among the highest of the reals; the verdict is the one class that
+    it may be of, and "unsure" where it may be of both or neither. A new fake, and a new real, from
+    the same source lacks its own class in its set with a probability of at most `abstain`. Of one
+    model this is exact, since its temperature keeps the order of the scores; the weights of
+    several models are fitted on the same images, which takes a little from it.
 
     Neither may see the images that the detector is evaluated on: a threshold that was chosen on
     them makes every figure at this threshold too good. The detector remembers what calibrated
@@ -59,14 +69,17 @@ def calibrate(
         class_names: Strings, the classes in the order of the labels, for plain Keras models. An
             `ImageIndex` tells them too.
         fake_class: The name of the fake class, where it cannot be recognised.
+        abstain: Float in (0, 1) or `None`: the miscoverage, the share of the images of each class
+            whose set may lack it. `None` makes a detector that always names a class.
 
     Returns:
         A `kd.models.Detector`.
 
     Raises:
         ValueError: for validation images of one class; for a `false_positive_rate` that is too
-            small for the number of reals; and for what `kd.models.Detector` and
-            `evaluate_detector` refuse. Scores that do not favour the true class only warn.
+            small for the number of reals, or an `abstain` that is for that of either class; and
+            for what `kd.models.Detector` and `evaluate_detector` refuse. Scores that do not
+            favour the true class only warn.
 
     Example:
     ```python
@@ -90,12 +103,15 @@ def calibrate(
     Reference:
         [Guo et al., 2017](https://arxiv.org/abs/1706.04599), section 4.2, for the temperature;
         [Breiman, 1996](https://doi.org/10.1007/BF00117832) for weights of at least 0; the
-        threshold is a one-sided tolerance limit from order statistics.
+        threshold is a one-sided tolerance limit from order statistics; [Sadinle, Lei and
+        Wasserman, 2019](https://doi.org/10.1080/01621459.2017.1395341) for sets of each class.
     """
     if false_positive_rate is not None:
         false_positive_rate = check_number(
             "false_positive_rate", false_positive_rate, above=0, below=1
         )
+    if abstain is not None:
+        abstain = check_number("abstain", abstain, above=0, below=1)
     batch_size = check_integer("batch_size", batch_size, 1, MOST_PLACES)
     if isinstance(models, (list, tuple)):
         models = Detector(
@@ -131,6 +147,7 @@ def calibrate(
         threshold = _balanced_threshold(fakes, scores)
     else:
         threshold = threshold_at_rate(scores[~fakes], false_positive_rate)
+    bounds = None if abstain is None else fit_bounds(fakes, scores, abstain)
     return Detector(
         **{
             **detector.arguments(),
@@ -140,6 +157,8 @@ def calibrate(
             "threshold": threshold,
             "false_positive_rate": false_positive_rate,
             "validation_digests": tuple(sorted(seen)[:MAX_DIGESTS]),
+            "conformal_bounds": bounds,
+            "miscoverage": abstain,
         }
     )
 

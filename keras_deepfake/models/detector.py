@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_deepfake._arguments import MOST_PLACES, check_integer, check_number
 from keras_deepfake._classes import find_fake
+from keras_deepfake._conformal import UNSURE, check_bounds, conformal_sets
 from keras_deepfake._pixels import to_numpy
 from keras_deepfake.metrics import EqualErrorRate, ExpectedCalibrationError
 from keras_deepfake.models._members import (
@@ -30,6 +31,9 @@ class Detector(DetectionModel):
     With one member and weight 1/T this is temperature scaling; several are a stacked ensemble.
     `kd.evaluation.calibrate` fits weights, bias and threshold on validation images.
 
+    With `conformal_bounds` it abstains: its verdict is `"unsure"` on an image that may be of both
+    classes, or of neither. What needs an answer on every image goes by the threshold.
+
     A detector owns the order of the classes, which of them is fake, the threshold, the size of
     the images, and what calibration has seen. Every function of `evaluation`, `explanation` and
     `reports` that is given another Keras model makes a detector of it first.
@@ -52,6 +56,10 @@ class Detector(DetectionModel):
         false_positive_rate: Float or `None`, the rate that the threshold was chosen for.
         validation_digests: Strings, digests of images that calibration has seen. Evaluation
             refuses these images.
+        conformal_bounds: `None`, or `(lowest_fake, highest_real)`, two floats in [0, 1] in either
+            order: an image may be fake where P(fake) is at least the first, and real where it is
+            at most the second.
+        miscoverage: Float or `None`, the rate that these bounds were chosen for.
         **kwargs: Base model arguments, such as `name`.
 
     Input shape:
@@ -96,6 +104,8 @@ class Detector(DetectionModel):
         fake_class=None,
         false_positive_rate=None,
         validation_digests=(),
+        conformal_bounds=None,
+        miscoverage=None,
         **kwargs,
     ):
         members = distinct_members(members)
@@ -112,6 +122,14 @@ class Detector(DetectionModel):
                 "false_positive_rate", false_positive_rate, above=0, below=1
             )
         validation_digests = _digests(validation_digests)
+        conformal_bounds = check_bounds(conformal_bounds)
+        if conformal_bounds is not None and UNSURE in class_names:
+            raise ValueError(
+                f"`class_names` must not hold {UNSURE!r}, the verdict of a detector that abstains; "
+                f"got {class_names}."
+            )
+        if miscoverage is not None:
+            miscoverage = check_number("miscoverage", miscoverage, above=0, below=1)
         input_shape, input_spec, image_size = common_input(members, image_size)
 
         # === Functional model ===
@@ -134,6 +152,8 @@ class Detector(DetectionModel):
         self.image_size = image_size
         self.false_positive_rate = false_positive_rate
         self.validation_digests = validation_digests
+        self.conformal_bounds = conformal_bounds
+        self.miscoverage = miscoverage
         self._fake_columns = tuple(fake_columns)
 
     def scores(self, images, batch_size=32):
@@ -167,18 +187,33 @@ class Detector(DetectionModel):
             batch_size: Integer, how many images are scored at a time.
 
         Returns:
-            NumPy array of strings among `class_names`, of shape `(images,)`.
+            NumPy array of strings among `class_names`, of shape `(images,)`. A detector with
+            `conformal_bounds` names the one class that an image may be of, else `"unsure"`.
         """
         return self.verdicts_of(self.scores(images, batch_size))
 
-    def verdicts_of(self, scores):
-        """Names the class of each score, as `verdicts` does for images."""
+    def verdicts_of(self, scores, threshold=None):
+        """Names the class of each score, as `verdicts` does for images.
+
+        Args:
+            scores: Array of P(fake), of shape `(images,)`.
+            threshold: Float in [0, 1] to decide all by, instead of what the detector holds.
+
+        Returns:
+            As `verdicts`.
+        """
         scores = to_numpy(scores, "scores")
         # NaN fails both comparisons.
         if not ((scores >= 0) & (scores <= 1)).all():
             raise ValueError("`scores` must be probabilities, from 0 to 1.")
-        names = np.array([self.class_names[self.fake_index], self.class_names[1 - self.fake_index]])
-        return names[np.where(scores >= self.threshold, 0, 1)]
+        names = (self.class_names[self.fake_index], self.class_names[1 - self.fake_index], UNSURE)
+        if threshold is None and self.conformal_bounds is not None:
+            may_be_fake, may_be_real = conformal_sets(scores, self.conformal_bounds)
+            places = np.where(may_be_fake == may_be_real, 2, np.where(may_be_fake, 0, 1))
+        else:
+            level = self.threshold if threshold is None else threshold
+            places = np.where(scores >= check_number("threshold", level, 0, 1), 0, 1)
+        return np.array(names)[places]
 
     def score_batches(self, data, batch_size=32, labelled=False):
         """Yields the images that `data` holds in batches, in their order, with their scores.
@@ -248,6 +283,8 @@ class Detector(DetectionModel):
             "fake_class": self.class_names[self.fake_index],
             "false_positive_rate": self.false_positive_rate,
             "validation_digests": self.validation_digests,
+            "conformal_bounds": self.conformal_bounds,
+            "miscoverage": self.miscoverage,
         }
 
     def get_config(self):

@@ -91,6 +91,23 @@ def test_expected_rate_is_never_above_the_target():
         assert np.mean(rates) < 0.0515
 
 
+def test_abstaining_covers_each_class_of_unseen_images():
+    images, labels = faces(13, 4000)
+    calibrated = calibrate(detector(), faces(14, 4000), abstain=0.1)
+    assert calibrated.miscoverage == 0.1
+    lowest_fake, highest_real = calibrated.conformal_bounds
+    scores = calibrated.scores(images)
+    for covered in (scores[labels == 1] >= lowest_fake, scores[labels == 0] <= highest_real):
+        # Known and unseen images both scatter.
+        assert covered.mean() == pytest.approx(0.9, abs=3 * np.sqrt(2 * 0.09 / len(covered)))
+    verdicts = calibrated.verdicts(images)
+    assert set(verdicts) == {"fake", "real", "unsure"}
+    answered, truth = verdicts != "unsure", np.array(NAMES)[labels]
+    always = calibrated.verdicts_of(scores, calibrated.threshold)
+    assert np.mean((verdicts == truth)[answered]) > np.mean(always == truth) + 0.05
+    assert calibrate(detector(), faces(14, 200)).conformal_bounds is None
+
+
 def test_threshold_without_a_rate_balances_both_recalls():
     images, labels = faces(6)
     rare = np.flatnonzero(labels)[:200]
@@ -109,12 +126,12 @@ def test_threshold_without_a_rate_balances_both_recalls():
 
 def test_saved_model_keeps_everything(tmp_path):
     images, labels = faces(7, 200)
-    calibrated = calibrate(detector(), (images, labels), false_positive_rate=0.1)
+    calibrated = calibrate(detector(), (images, labels), 0.1, abstain=0.2)
     calibrated.save(tmp_path / "detector.keras")
     loaded = keras.saving.load_model(tmp_path / "detector.keras")
     assert isinstance(loaded, kd.models.Detector)
-    for name in ("member_weights", "bias", "threshold", "class_names", "false_positive_rate"):
-        assert getattr(loaded, name) == getattr(calibrated, name)
+    assert loaded.arguments() | {"members": None} == calibrated.arguments() | {"members": None}
+    assert loaded.conformal_bounds is not None
     np.testing.assert_array_equal(
         loaded.predict(images, verbose=0), calibrated.predict(images, verbose=0)
     )
@@ -181,6 +198,8 @@ def test_what_cannot_be_calibrated_is_refused():
         ((images * 255, labels), {}, "pixel values"),
         ((images, labels), {"false_positive_rate": 1.0}, "above 0 and below 1; got 1.0"),
         ((images, labels), {"false_positive_rate": 0.001}, "needs at least 999 real images"),
+        ((images, labels), {"abstain": 0}, "`abstain` must be"),
+        ((images, labels), {"abstain": 0.001}, "needs at least 999 fake images"),
     ):
         with pytest.raises(ValueError, match=message):
             calibrate(model, data, **arguments)

@@ -50,6 +50,37 @@ def test_scores_and_verdicts(order, columns):
     np.testing.assert_allclose(outputs.sum(axis=1), 1, atol=1e-6)
 
 
+@pytest.mark.parametrize("order", [("fake", "real"), ("real", "fake")])
+@pytest.mark.parametrize(
+    ("bounds", "verdicts"),
+    [
+        # Of both classes from 0.3 to 0.7, and of neither in between; both ends belong to the sets.
+        ((0.3, 0.7), ["real", "unsure", "unsure", "unsure", "fake"]),
+        ((0.7, 0.3), ["real", "real", "unsure", "fake", "fake"]),
+        ((0.5, 0.5), ["real", "real", "unsure", "fake", "fake"]),
+        ((0.0, 1.0), ["unsure"] * 5),
+    ],
+)
+def test_verdicts_of_a_detector_that_abstains(order, bounds, verdicts):
+    detector = Detector(red_classifier(order), class_names=order, conformal_bounds=bounds)
+    scores = [0.2, 0.3, 0.5, 0.7, 0.8]
+    assert detector.verdicts_of(scores).tolist() == verdicts
+    binary = ["real", "real", "fake", "fake", "fake"]
+    assert detector.verdicts_of(scores, threshold=0.5).tolist() == binary
+    images = np.zeros((5, 16, 16, 3), "float32")
+    images[..., 0] = (0.5 + np.log(np.divide(scores, np.subtract(1, scores))) / 10)[:, None, None]
+    inside = [verdict != "unsure" for verdict in verdicts]
+    assert detector.verdicts(images)[inside].tolist() == np.array(verdicts)[inside].tolist()
+    np.testing.assert_allclose(detector.scores(images), scores, atol=1e-5)
+
+
+def test_no_class_is_called_like_the_verdict_of_a_detector_that_abstains():
+    names = {"class_names": ("unsure", "fake"), "fake_class": "fake"}
+    assert Detector(red_classifier(), **names).class_names == ("unsure", "fake")
+    with pytest.raises(ValueError, match="`class_names` must not hold 'unsure'"):
+        Detector(red_classifier(), conformal_bounds=(0.2, 0.6), **names)
+
+
 def test_log_odds_are_combined():
     """Against the formula, with members of either order, of one column and of two."""
     members = [
@@ -95,6 +126,8 @@ def test_round_trip_in_a_fresh_process(tmp_path):
         threshold=0.37,
         false_positive_rate=0.05,
         validation_digests=("0a1b",),
+        conformal_bounds=(0.3, 0.6),
+        miscoverage=0.1,
     )
     detector.save(tmp_path / "detector.keras")
     np.save(tmp_path / "images.npy", IMAGES)
@@ -104,6 +137,7 @@ def test_round_trip_in_a_fresh_process(tmp_path):
         "assert detector.arguments()['weights'] == (0.3, 0.4, 0.5)\n"
         "assert (detector.bias, detector.threshold) == (0.25, 0.37)\n"
         "assert (detector.false_positive_rate, detector.validation_digests) == (0.05, ('0a1b',))\n"
+        "assert (detector.conformal_bounds, detector.miscoverage) == ((0.3, 0.6), 0.1)\n"
         "assert detector.class_names == ('fake', 'real')\n"
         "np.save('scores.npy', detector.scores(np.load('images.npy')))\n"
     )
@@ -223,6 +257,9 @@ def test_what_is_not_finite_is_refused():
         ({"false_positive_rate": "x"}, "`false_positive_rate`"),
         ({"validation_digests": "abc"}, "`validation_digests`"),
         ({"validation_digests": (1,)}, "`validation_digests`"),
+        ({"conformal_bounds": 0.5}, "`conformal_bounds`"),
+        ({"conformal_bounds": (0.5, 1.5)}, r"`conformal_bounds\[1\]`"),
+        ({"miscoverage": 0}, "`miscoverage`"),
     ],
 )
 def test_wrong_arguments(arguments, message):

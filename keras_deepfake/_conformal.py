@@ -1,0 +1,72 @@
+"""Class-conditional conformal sets: which classes an image may be of, and when that is unclear."""
+
+import math
+
+import numpy as np
+
+from keras_deepfake._arguments import check_number, check_pair
+
+# The verdict on an image whose set does not hold exactly one class.
+UNSURE = "unsure"
+# How far rounding on another machine may move a score.
+_ROUNDING = 1e-6
+
+
+def check_bounds(value):
+    """Return the bounds of conformal sets as two floats in [0, 1], or `None`."""
+    if value is None:
+        return None
+    return check_pair("conformal_bounds", value, lambda name, part: check_number(name, part, 0, 1))
+
+
+def conformal_sets(scores, bounds):
+    """Which images may be fake and which may be real: two boolean arrays.
+
+    Args:
+        scores: Array of P(fake).
+        bounds: `(lowest_fake, highest_real)`: an image may be fake where its score is at least
+            the first, and real where it is at most the second. It may be both, or neither.
+    """
+    lowest_fake, highest_real = bounds
+    return scores >= lowest_fake, scores <= highest_real
+
+
+def fit_bounds(is_fake, scores, miscoverage):
+    """The bounds whose sets lack the true class of a new image with at most this probability.
+
+    The p-value of a class is the rank of the new score among the n known ones of that class,
+    counted from the end of the other class, divided by n + 1. It is above the miscoverage α up to
+    the k-th score from that end, k = ⌊α (n + 1)⌋, so that one order statistic of each class says
+    everything. Both are moved outwards by what rounding may do.
+
+    Args:
+        is_fake: Booleans, shape `(images,)`.
+        scores: Array of P(fake), of the same shape.
+        miscoverage: Float in (0, 1).
+
+    Returns:
+        `(lowest_fake, highest_real)`, as `conformal_sets` takes them.
+
+    Raises:
+        ValueError: If a class has too few images for the miscoverage.
+
+    Reference:
+        Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005, chapter 4
+        (Mondrian predictors);
+        [Sadinle, Lei and Wasserman, 2019](https://doi.org/10.1080/01621459.2017.1395341).
+    """
+    fakes, reals = np.sort(scores[is_fake]), np.sort(scores[~is_fake])[::-1]
+    lowest_fake = fakes[_rank(fakes, miscoverage, "fake") - 1] - _ROUNDING
+    highest_real = reals[_rank(reals, miscoverage, "real") - 1] + _ROUNDING
+    return max(float(lowest_fake), 0.0), min(float(highest_real), 1.0)
+
+
+def _rank(scores, miscoverage, kind):
+    # Rounded, lest 0.07 * 100 = 7.000000000000001 and its like decide.
+    rank = min(math.floor(round(miscoverage * (len(scores) + 1), 9)), len(scores))
+    if rank < 1:
+        raise ValueError(
+            f"`abstain`={miscoverage} needs at least {math.ceil(round(1 / miscoverage, 9)) - 1} "
+            f"{kind} images in `validation`; there are {len(scores)}."
+        )
+    return rank
