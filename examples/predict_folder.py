@@ -28,7 +28,7 @@ def parse_arguments(arguments=None):
     )
     add("paths", metavar="PATH", nargs="*", help="image, or folder that is searched recursively")
     add("--output", metavar="FILE.csv", help="write a CSV file instead of printing a table")
-    add("--threshold", type=float, metavar="F", help="of the fake class, instead of the model's")
+    add("--threshold", type=float, metavar="F", help="called fake from here on, and nothing unsure")
     add(
         "--class-names",
         nargs=2,
@@ -66,9 +66,7 @@ def main(arguments=None):
             print(predictions)
     except (ValueError, OSError) as error:
         sys.exit(f"predict_folder.py: {error}")
-    verdicts = [row.verdict for row in predictions]
-    counts = [f"{verdicts.count(name)} {name}" for name in predictions.class_names]
-    print(f"{len(predictions)} images: {', '.join(counts)}, {verdicts.count(None)} unreadable")
+    print(predictions.summary())
     if all(row.error for row in predictions):
         sys.exit(f"predict_folder.py: none of the {len(predictions)} files can be read")
 

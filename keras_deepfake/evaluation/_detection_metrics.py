@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_deepfake._conformal import conformal_sets
 from keras_deepfake.evaluation.curves import NUM_BINS
 
 
@@ -27,7 +28,23 @@ def confusion_counts(is_fake, scores, weights, threshold):
     ]
 
 
-def detection_metrics(is_fake, scores, weights, threshold):
+def abstention_metrics(is_fake, scores, weights, bounds):
+    """How often conformal sets hold the true class, and how good the answers are."""
+    may_be_fake, may_be_real = conformal_sets(scores, bounds)
+    covered, answered = np.where(is_fake, may_be_fake, may_be_real), may_be_fake != may_be_real
+
+    def share(part, whole):
+        return _divide(_weighted_sum(weights, part & whole), _weighted_sum(weights, whole))
+
+    return {
+        "answered": share(answered, np.ones_like(answered)),
+        "accuracy_answered": share(covered, answered),
+        "coverage_fake": share(covered, is_fake),
+        "coverage_real": share(covered, ~is_fake),
+    }
+
+
+def detection_metrics(is_fake, scores, weights, threshold, conformal_bounds=None):
     """Return a dictionary of arrays, one value for each row of `weights`.
 
     Args:
@@ -35,6 +52,7 @@ def detection_metrics(is_fake, scores, weights, threshold):
         scores: Probabilities of being fake, falling.
         weights: Shape `(rows, images)`, how often each image counts in each row.
         threshold: An image whose score is at least the threshold is called fake.
+        conformal_bounds: Those of a detector that abstains, for the metrics of abstention.
     """
     rows = len(weights)
     last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
@@ -73,7 +91,7 @@ def detection_metrics(is_fake, scores, weights, threshold):
     )
     recall_fake = _divide(fake_fake, fake_fake + fake_real)
     recall_real = _divide(real_real, real_fake + real_real)
-    return {
+    metrics = {
         "auc": np.sum(fpr_steps * (tpr[:, 1:] + tpr[:, :-1]), axis=1) / 2,
         "average_precision": np.sum(tpr_steps * precision, axis=1),
         "eer": eer[:, 0],
@@ -89,3 +107,6 @@ def detection_metrics(is_fake, scores, weights, threshold):
         "ece": np.abs(gaps).reshape(rows, NUM_BINS).sum(axis=1) / total,
         "prevalence": (fake_fake + fake_real) / total,
     }
+    if conformal_bounds is not None:
+        metrics |= abstention_metrics(is_fake, scores, weights, conformal_bounds)
+    return metrics

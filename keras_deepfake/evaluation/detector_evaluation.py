@@ -62,7 +62,8 @@ def evaluate_detector(
         fake_class: The name of the fake class, where it cannot be recognised.
 
     Returns:
-        A `DetectionReport`, with the most confident mistakes.
+        A `DetectionReport`, with the most confident mistakes at the threshold. Of a detector that
+        abstains it also says how many images are answered, and how often the sets hold the truth.
 
     Raises:
         ValueError: for pixel values outside [0, 1]; outputs that are not probabilities, as
@@ -129,8 +130,9 @@ def evaluate_detector(
         threshold=threshold,
         num_resamples=num_resamples,
         seed=seed,
+        conformal_bounds=detector.conformal_bounds,
     )
-    notes = report.notes
+    notes = report.notes + _coverage_notes(report, detector)
     if num_seen > 0:
         compared = f"the {num_comparable} comparable" if is_sample else "the"
         notes += (f"{num_seen} of {compared} images are among those that calibrated the model.",)
@@ -149,6 +151,20 @@ def _threshold(detector, threshold):
         rate = 100 * detector.false_positive_rate
         source += f" for a false-positive rate of at most {rate:g} %"
     return detector.threshold, source
+
+
+def _coverage_notes(report, detector):
+    """Whether fewer sets hold the true class than calibration promised."""
+    if detector.miscoverage is None or detector.conformal_bounds is None:
+        return ()
+    promised = 1 - detector.miscoverage
+    return tuple(
+        f"The conformal sets of the {kind}s hold {kind} less often than the {promised:.3g} that "
+        "they were calibrated for: there were few validation images, or these are from another "
+        "source."
+        for kind in ("fake", "real")
+        if report.intervals[f"coverage_{kind}"][1] < promised
+    )
 
 
 def _most_confident(mistakes):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_deepfake._arguments import check_integer, check_number
+from keras_deepfake._conformal import UNSURE, check_bounds
 from keras_deepfake._results import Result
 from keras_deepfake._text import text_table
 from keras_deepfake.models import as_detector
@@ -20,7 +21,7 @@ class Prediction(NamedTuple):
         path: String, the path of the file; of an array its place, such as `"images[3]"`.
         probabilities: Float32 NumPy array, one probability per class name; `None` if the image
             could not be read.
-        verdict: String, the name of a class; `None` if the image could not be read.
+        verdict: String, the name of a class, or `"unsure"`; `None` if the image could not be read.
         error: String, why the image could not be read; `None` if it was.
 
     Example:
@@ -43,6 +44,8 @@ class Predictions(Result, collections.abc.Sequence):
         rows: `Prediction`s, one per image.
         class_names: Strings, the classes in the order of the probabilities.
         threshold: Float, the probability of the fake class from which on the verdict is fake.
+        conformal_bounds: Those of the detector, where it abstains (see `kd.models.Detector`);
+            they decided the verdicts then, and not the threshold.
 
     Example:
     ```python
@@ -53,23 +56,27 @@ class Predictions(Result, collections.abc.Sequence):
     ```
     """
 
-    def __init__(self, rows, class_names, threshold):
+    def __init__(self, rows, class_names, threshold, conformal_bounds=None):
         self.rows = tuple(rows)
         self.class_names = tuple(class_names)
         self.threshold = threshold
+        self.conformal_bounds = check_bounds(conformal_bounds)
 
     def __len__(self):
         return len(self.rows)
 
     def __getitem__(self, position):
         if isinstance(position, slice):
-            return Predictions(self.rows[position], self.class_names, self.threshold)
+            return Predictions(
+                self.rows[position], self.class_names, self.threshold, self.conformal_bounds
+            )
         return self.rows[position]
 
     def figures(self):
         return {
             "class_names": self.class_names,
             "threshold": self.threshold,
+            "conformal_bounds": self.conformal_bounds,
             "rows": [
                 {**row._asdict(), "probabilities": np.asarray(row.probabilities).tolist()}
                 for row in self.rows
@@ -79,12 +86,14 @@ class Predictions(Result, collections.abc.Sequence):
     def summary(self):
         """How many images were called what, in a sentence."""
         verdicts = [row.verdict for row in self.rows]
-        counts = [f"{verdicts.count(name)} {name}" for name in self.class_names]
+        names, rule = self.class_names, f"called fake from a probability of {self.threshold:.3g} on"
+        if self.conformal_bounds is not None:
+            names = (*names, UNSURE)
+            low, high = sorted(self.conformal_bounds)
+            rule = f"unsure at probabilities of being fake from {low:.3g} to {high:.3g}"
+        counts = [f"{verdicts.count(name)} {name}" for name in names]
         unread = f", {verdicts.count(None)} not readable" if None in verdicts else ""
-        return (
-            f"{len(verdicts)} images: {', '.join(counts)}{unread}; called fake from a probability "
-            f"of {self.threshold:.3g} on."
-        )
+        return f"{len(verdicts)} images: {', '.join(counts)}{unread}; {rule}."
 
     def table(self):
         rows = [("path", *self.class_names, "verdict", "error")]
@@ -114,7 +123,7 @@ def predict_images(
     Every image is one row, in the order in which it was given, and one that cannot be read is a
     row with the reason. Files are read by `kd.datasets.load_image`, and images are resized to the
     input of the model; a model that takes any size gets them as they are. The verdict is the fake
-    class where its probability reaches the threshold.
+    class where its probability reaches the threshold; a detector that abstains may be unsure.
 
     Args:
         model: A `kd.models.Detector`, an `EncoderClassifier`, or any Keras model from images in
@@ -124,8 +133,8 @@ def predict_images(
             these. Arrays have the shape `(height, width, 3)` or `(batch, height, width, 3)` and
             are uint8 in 0-255 or floating point in 0-1.
         batch_size: Positive integer, how many images the model gets at a time.
-        threshold: Float in [0, 1]. `None` takes that of the detector, which is 0.5 for other
-            models.
+        threshold: Float in [0, 1] that decides every verdict, also of a detector that abstains.
+            `None` leaves it to the detector; the threshold of other models is 0.5.
         class_names: Strings, the classes in the order of the columns, for plain Keras models. An
             `ImageIndex` tells them too.
         verbose: 1 shows a progress bar, 0 shows none.
@@ -151,19 +160,22 @@ def predict_images(
     """
     verbose = check_integer("verbose", verbose, 0, 2)
     detector = as_detector(model, class_names, fake_class, image_size, images)
-    threshold = (
-        detector.threshold if threshold is None else check_number("threshold", threshold, 0, 1)
-    )
-    names, fake = detector.class_names, detector.fake_index
+    if threshold is not None:
+        threshold = check_number("threshold", threshold, 0, 1)
+    fake = detector.fake_index
     rows = []
     progress = keras.utils.Progbar(count_images(images), unit_name="image", verbose=verbose)
     for batch, scores in detector.score_batches(images, batch_size):
         if batch.images[0].problem is not None:
             rows.append(Prediction(batch.images[0].name, None, None, batch.images[0].problem))
-        for image, score in zip(batch.images, scores, strict=False):
+        verdicts = detector.verdicts_of(scores, threshold).tolist()
+        for image, score, verdict in zip(batch.images, scores, verdicts, strict=False):
             probabilities = np.array([score, 1 - score] if fake == 0 else [1 - score, score])
-            verdict = names[fake if score >= threshold else 1 - fake]
             rows.append(Prediction(image.name, probabilities, verdict, None))
         progress.update(len(rows), finalize=False)
     progress.update(len(rows), finalize=True)
-    return Predictions(rows, names, threshold)
+    if threshold is None:
+        threshold, bounds = detector.threshold, detector.conformal_bounds
+    else:
+        bounds = None
+    return Predictions(rows, detector.class_names, threshold, bounds)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_deepfake._arguments import check_entries, check_integer, check_number, check_seed
+from keras_deepfake._conformal import check_bounds
 from keras_deepfake._results import Result
 from keras_deepfake._text import printable, text_table
 from keras_deepfake.evaluation._detection_metrics import confusion_counts, detection_metrics
@@ -16,7 +17,7 @@ from keras_deepfake.evaluation.bootstrap import (
     smaller_class,
 )
 from keras_deepfake.evaluation.curves import check_truth_and_scores
-from keras_deepfake.evaluation.report_comparison import ReportComparison
+from keras_deepfake.evaluation.report_comparison import compare_reports
 
 # Title and meaning of every metric, in the order of the tables.
 METRICS = {
@@ -37,10 +38,15 @@ METRICS = {
     "brier": ("Brier score", "mean squared error of the probability; lower is better"),
     "ece": ("Calibration error", "distance of probabilities from observed shares (ECE)"),
     "prevalence": ("Prevalence", "share of fakes among these images"),
+    # Of a detector that abstains.
+    "answered": ("Answered", "share of images on which the detector is not unsure"),
+    "accuracy_answered": ("Accuracy of answers", "of the images answered, those answered right"),
+    "coverage_fake": ("Coverage of fake", "of the fakes, those that may be fake by their set"),
+    "coverage_real": ("Coverage of real", "of the reals, those that may be real by their set"),
 }
 # The prevalence is the choice of whoever collected the images. The calibration error cannot be
 # negative, so noise only ever adds to it: resampling adds more, and percentiles do not cover.
-INTERVAL_METRICS = [name for name in METRICS if name not in ("ece", "prevalence")]
+NO_INTERVAL = ("ece", "prevalence")
 # Of fewer groups of a class than this, no interval covers as it says.
 FEW_GROUPS = 10
 # The figures of every resample are kept, 100 bytes a resample and kind.
@@ -57,7 +63,14 @@ class Mistake(NamedTuple):
 
 
 def detection_report(
-    is_fake, scores, groups=None, kinds=None, threshold=0.5, num_resamples=1000, seed=0
+    is_fake,
+    scores,
+    groups=None,
+    kinds=None,
+    threshold=0.5,
+    num_resamples=1000,
+    seed=0,
+    conformal_bounds=None,
 ):
     """Evaluate scores on labelled images: metrics, intervals, confusion matrix, kinds.
 
@@ -82,6 +95,8 @@ def detection_report(
         num_resamples: Integer from 1 to 100 000, number of bootstrap resamples; at least 1000
             for figures that are published.
         seed: Integer seed of the resamples.
+        conformal_bounds: Those of a detector that abstains (see `kd.models.Detector`), for the
+            metrics of its answers.
 
     Returns:
         A `DetectionReport`.
@@ -89,7 +104,7 @@ def detection_report(
     Raises:
         ValueError: for empty arrays or arrays of different lengths, `is_fake` other than 0 and
             1, one class only, scores that are not finite or outside [0, 1], a missing group, a
-            kind that is no text, and a threshold outside [0, 1].
+            kind that is no text, and a threshold or bounds outside [0, 1].
 
     Example:
     ```python
@@ -110,30 +125,32 @@ def detection_report(
     threshold = check_number("threshold", threshold, 0, 1)
     num_resamples = check_integer("num_resamples", num_resamples, 1, MOST_RESAMPLES)
     seed = check_seed(seed)
+    conformal_bounds = check_bounds(conformal_bounds)
     group_numbers = _group_numbers(groups, len(is_fake))
 
     # Falling scores, which the metrics need; all fakes, and those of each kind among the reals.
     order = np.argsort(-scores, kind="stable")
     fakes_of = {"": is_fake, **_forgeries(kinds, is_fake)}
     parts = {kind: order[(fakes | ~is_fake)[order]] for kind, fakes in fakes_of.items()}
-    measured = {kind: {name: [] for name in METRICS} for kind in parts}
+    measured = {kind: [] for kind in parts}
     ones = np.ones((1, len(is_fake)))
     resampled = resampled_weights(group_numbers, is_fake, num_resamples, seed)
     for weights in itertools.chain([ones], resampled):
         for kind, part in parts.items():
-            values = detection_metrics(is_fake[part], scores[part], weights[:, part], threshold)
-            for name in METRICS:
-                measured[kind][name].append(values[name])
+            arrays = (is_fake[part], scores[part], weights[:, part])
+            measured[kind].append(detection_metrics(*arrays, threshold, conformal_bounds))
 
     metrics, intervals, resamples = {}, {}, {}
     for kind, fakes in fakes_of.items():
-        values = {name: np.concatenate(blocks) for name, blocks in measured[kind].items()}
+        blocks = measured[kind]
+        values = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
         metrics[kind] = {name: float(value[0]) for name, value in values.items()}
         resamples[kind] = {name: value[1:] for name, value in values.items()}
         num_groups = smaller_class(group_numbers, fakes, ~is_fake)
         intervals[kind] = {
             name: percentile_interval(resamples[kind][name], num_groups)
-            for name in INTERVAL_METRICS
+            for name in values
+            if name not in NO_INTERVAL
         }
     confusion_matrix = np.reshape(confusion_counts(is_fake, scores, ones[0], threshold), (2, 2))
     return DetectionReport(
@@ -156,6 +173,7 @@ def detection_report(
         scores=scores,
         group_numbers=group_numbers,
         resamples=resamples[""],
+        conformal_bounds=conformal_bounds,
     )
 
 
@@ -234,7 +252,8 @@ class DetectionReport(Result):
             rates are those of the best threshold with a false-positive rate of at most 1 % and
             5 %, without interpolation; the equal error rate is that of the linearly
             interpolated ROC curve; `ece` has 15 equal-mass bins. A precision is NaN when no
-            image is called so.
+            image is called so. Of a detector that abstains also `answered`,
+            `accuracy_answered`, `coverage_fake` and `coverage_real`.
         intervals: Dictionary of `(low, high)`, 95 %, for all metrics but `ece` and
             `prevalence`; NaN when a class has a single group. Resamples in which a metric is
             not defined are left out of its interval.
@@ -254,6 +273,7 @@ class DetectionReport(Result):
         group_numbers: Array, the number of the group of each image.
         resamples: Dictionary from each metric to its values in the resamples.
         mistakes: Tuple of the most confident mistakes, where the images were at hand.
+        conformal_bounds: Those of a detector that abstains, or `None`.
 
     Example:
     ```python
@@ -280,6 +300,7 @@ class DetectionReport(Result):
     group_numbers: np.ndarray = dataclasses.field(repr=False)
     resamples: dict = dataclasses.field(repr=False)
     mistakes: tuple = dataclasses.field(repr=False, default=())
+    conformal_bounds: tuple | None = None
 
     def compare(self, other):
         """Compare two detectors on the same images, resample by resample.
@@ -297,35 +318,7 @@ class DetectionReport(Result):
         """
         if not isinstance(other, DetectionReport):
             raise ValueError(f"`other` must be a `DetectionReport`; got {type(other).__name__}.")
-        for name, mine, theirs in (
-            ("is_fake", self.is_fake, other.is_fake),
-            ("groups", self.group_numbers, other.group_numbers),
-        ):
-            if not np.array_equal(mine, theirs):
-                raise ValueError(
-                    "`other` must be a report on the same images in the same order and groups; "
-                    f"its {name} differ ({len(mine)} images here, {len(theirs)} there)."
-                )
-        for name in ("seed", "num_resamples"):
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if mine != theirs:
-                raise ValueError(
-                    f"`other` must be a report with the same `{name}`, so that both hold the "
-                    f"same resamples; got {theirs}, and {mine} here."
-                )
-        num_groups = smaller_class(self.group_numbers, self.is_fake, ~self.is_fake)
-        differences, intervals, p_values = {}, {}, {}
-        for name in INTERVAL_METRICS:
-            differences[name] = self.metrics[name] - other.metrics[name]
-            resampled = self.resamples[name] - other.resamples[name]
-            resampled = resampled[~np.isnan(resampled)]
-            if np.isnan(differences[name]) or len(resampled) == 0:
-                intervals[name], p_values[name] = (np.nan, np.nan), np.nan
-                continue
-            intervals[name] = percentile_interval(resampled, num_groups)
-            tail = min(np.sum(resampled <= 0), np.sum(resampled >= 0))
-            p_values[name] = float(min(1, 2 * (tail + 1) / (len(resampled) + 1)))
-        return ReportComparison(differences, intervals, p_values)
+        return compare_reports(self, other)
 
     def figures(self):
         """The figures without the images; `by_kind` holds those of each kind of forgery."""
@@ -335,6 +328,7 @@ class DetectionReport(Result):
             "by_kind",
             "threshold",
             "threshold_source",
+            "conformal_bounds",
             "num_images",
             "num_groups",
             "num_resamples",
@@ -349,7 +343,7 @@ class DetectionReport(Result):
         rows = [("kind", "metric", "value", "low", "high")]
         overall = {**self.metrics, "intervals": self.intervals}
         for kind, figures in {"": overall, **self.by_kind}.items():
-            for name in METRICS:
+            for name in self.metrics:
                 low, high = figures["intervals"].get(name, (None, None))
                 rows.append((kind, name, figures[name], low, high))
         return rows
@@ -375,16 +369,20 @@ class DetectionReport(Result):
         """What was evaluated, and where the threshold comes from."""
         fakes = int(self.is_fake.sum())
         groups = "" if self.num_groups == self.num_images else f", in {self.num_groups} groups"
-        return (
+        text = (
             f"{self.num_images} images, {fakes} fake and {self.num_images - fakes} real{groups}. "
             f"An image is called fake when its probability is at least {self.threshold:g} "
             f"({printable(self.threshold_source)})."
         )
+        if self.conformal_bounds is not None:
+            low, high = sorted(self.conformal_bounds)
+            text += f" The detector is unsure between probabilities of {low:.3g} and {high:.3g}."
+        return text
 
     def __str__(self):
         metrics = [("", "value", "95 % interval")]
-        for name, (title, _) in METRICS.items():
-            metrics.append((title, self.metrics[name], self.intervals.get(name)))
+        for name, value in self.metrics.items():
+            metrics.append((METRICS[name][0], value, self.intervals.get(name)))
         (hits, misses), (false_alarms, passes) = self.confusion_matrix.tolist()
         verdicts = [
             ("", "called fake", "called real"),

@@ -2,7 +2,10 @@
 
 import dataclasses
 
+import numpy as np
+
 from keras_deepfake._results import Result
+from keras_deepfake.evaluation.bootstrap import percentile_interval, smaller_class
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,3 +59,37 @@ class ReportComparison(Result):
                 for name, difference in self.differences.items()
             ),
         ]
+
+
+def compare_reports(first, second):
+    """Compare two reports as `DetectionReport.compare` does."""
+    for name, mine, theirs in (
+        ("is_fake", first.is_fake, second.is_fake),
+        ("groups", first.group_numbers, second.group_numbers),
+    ):
+        if not np.array_equal(mine, theirs):
+            raise ValueError(
+                "`other` must be a report on the same images in the same order and groups; "
+                f"its {name} differ ({len(mine)} images here, {len(theirs)} there)."
+            )
+    for name in ("seed", "num_resamples"):
+        mine, theirs = getattr(first, name), getattr(second, name)
+        if mine != theirs:
+            raise ValueError(
+                f"`other` must be a report with the same `{name}`, so that both hold the "
+                f"same resamples; got {theirs}, and {mine} here."
+            )
+    num_groups = smaller_class(first.group_numbers, first.is_fake, ~first.is_fake)
+    differences, intervals, p_values = {}, {}, {}
+    # Only a detector that abstains has all metrics.
+    for name in (name for name in first.intervals if name in second.intervals):
+        differences[name] = first.metrics[name] - second.metrics[name]
+        resampled = first.resamples[name] - second.resamples[name]
+        resampled = resampled[~np.isnan(resampled)]
+        if np.isnan(differences[name]) or len(resampled) == 0:
+            intervals[name], p_values[name] = (np.nan, np.nan), np.nan
+            continue
+        intervals[name] = percentile_interval(resampled, num_groups)
+        tail = min(np.sum(resampled <= 0), np.sum(resampled >= 0))
+        p_values[name] = float(min(1, 2 * (tail + 1) / (len(resampled) + 1)))
+    return ReportComparison(differences, intervals, p_values)

@@ -62,8 +62,8 @@ def _detection_report(report):
         "Metrics",
         [("Metric", "Value", "95 % interval", "Meaning")]
         + [
-            (title, report.metrics[name], report.intervals.get(name), meaning)
-            for name, (title, meaning) in METRICS.items()
+            (METRICS[name][0], value, report.intervals.get(name), METRICS[name][1])
+            for name, value in report.metrics.items()
         ],
         f"Accuracies, precisions and recalls are those at the threshold {report.threshold:g}. "
         f"Intervals: {report.num_resamples} bootstrap resamples, seed {report.seed}.",

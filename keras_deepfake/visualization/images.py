@@ -6,6 +6,7 @@ from matplotlib.patches import Rectangle
 
 from keras_deepfake._arguments import check_entries, check_integer, check_number
 from keras_deepfake._classes import check_class_names, find_fake
+from keras_deepfake._conformal import UNSURE, check_bounds, conformal_sets
 from keras_deepfake._pixels import TOLERANCE, to_numpy, unit_pixels
 from keras_deepfake._text import printable
 from keras_deepfake.visualization._style import (
@@ -234,13 +235,15 @@ def plot_predictions(
     threshold=None,
     fake_class=None,
     axes=None,
+    conformal_bounds=None,
 ):
     """Draw images with a detector's probabilities, and mark the wrong verdicts.
 
     Under each image a bar is divided in proportion to the probabilities of the classes, and the
     verdict stands with its probability. Of two classes the verdict is the fake one where its
     probability is at least the threshold, which has a mark at the bar; of more it is the most
-    probable one. A wrong verdict has a cross, the true class, and a dashed frame.
+    probable one. A wrong verdict has a cross, the true class, and a dashed frame. Where a detector
+    is unsure there is neither cross nor frame.
 
     Args:
         images: Array or tensor of shape `(images, height, width, channels)`, or a list of
@@ -252,14 +255,16 @@ def plot_predictions(
         threshold: Float in [0, 1], that of the detector. By default 0.5; only for two classes.
         fake_class: Name of the fake one of two classes, where it cannot be recognised.
         axes: Matplotlib axes to draw on, one for each image. By default those of a new figure.
+        conformal_bounds: Those of a detector that abstains (see `kd.models.Detector`), which then
+            decide in place of the threshold and have the marks. Only for two classes.
 
     Returns:
         The Matplotlib figure.
 
     Raises:
         ValueError: for images of another shape, dtype or value range; for probabilities or
-            labels that do not fit the images and class names; for a threshold where there are
-            more than two classes, or the fake one is not recognised; for too few `axes`.
+            labels that do not fit the images and class names; for a threshold or bounds where
+            there are more than two classes, or the fake one is not recognised; for too few `axes`.
 
     Example:
     ```python
@@ -273,22 +278,28 @@ def plot_predictions(
     class_names = check_class_names(class_names)
     shape = (len(images), len(class_names))
     probabilities = _check_probabilities(probabilities, shape, class_names)
-    mark = None
+    bounds = check_bounds(conformal_bounds)
+    marks = ()
     if len(class_names) == 2:
         fake = find_fake(class_names, fake_class)
         level = 0.5 if threshold is None else check_number("threshold", threshold, 0, 1)
         verdicts = np.where(probabilities[:, fake] >= level, fake, 1 - fake)
+        if bounds is not None:
+            may_be_fake, may_be_real = conformal_sets(probabilities[:, fake], bounds)
+            verdicts = np.where(may_be_fake, fake, 1 - fake)
+            verdicts[may_be_fake == may_be_real] = 2
         colors = [FAKE if column == fake else REAL for column in range(2)]
-        if threshold is not None:
-            mark = level if fake == 0 else 1 - level
-    elif threshold is not None or fake_class is not None:
+        if bounds is not None or threshold is not None:
+            marks = [mark if fake == 0 else 1 - mark for mark in bounds or (level,)]
+    elif any(argument is not None for argument in (threshold, fake_class, bounds)):
         raise ValueError(
-            f"`threshold` and `fake_class` are for two classes; got {class_names}. Leave them out."
+            "`threshold`, `fake_class` and `conformal_bounds` are for two classes; got "
+            f"{class_names}. Leave them out."
         )
     else:
         verdicts, colors = probabilities.argmax(axis=1), class_colors(class_names)
     truths = verdicts if labels is None else _class_indices(labels, shape)
-    names = [printable(name) for name in class_names]
+    names = [*map(printable, class_names), UNSURE]
 
     axes = figure_axes(axes, len(images), (WIDTH, HEIGHT + 2 * TEXT))
     for ax, image, row, verdict, truth in zip(
@@ -301,19 +312,22 @@ def plot_predictions(
             bar.set(transform=ax.transAxes, clip_on=False, linewidth=0)
             ax.add_patch(bar)
             left += share
-        if mark is not None:
+        for mark in marks:
             line = Line2D([mark, mark], [-0.09, -0.01], color=INK, solid_capstyle="butt")
             line.set(transform=ax.transAxes, clip_on=False)
             ax.add_artist(line)
-        text = f"{names[verdict]} {row[verdict]:.2f}"
+        is_unsure = verdict == len(class_names)
+        text = UNSURE if is_unsure else f"{names[verdict]} {row[verdict]:.2f}"
         if verdict != truth:
-            text = f"\N{BALLOT X} {text}\n(is {names[truth]})"
+            text += f"\n(is {names[truth]})"
+        if verdict != truth and not is_unsure:
+            text = f"\N{BALLOT X} {text}"
             ax.spines[:].set(visible=True, linestyle=(0, (3, 2)), linewidth=2, color=INK)
         # The verdict stands at its end of the bar, in its colour: no key is needed.
         side = {0: "left", len(class_names) - 1: "right"}.get(verdict, "center")
         look = {"fontsize": LABEL_SIZE, "fontweight": "bold", "labelpad": 12, **PLAIN}
         ax.set_xlabel(text, loc=side, **look)
-        ax.xaxis.label.set(color=colors[verdict], multialignment=side)
+        ax.xaxis.label.set(color=[*colors, INK][verdict], multialignment=side)
     return axes[0].get_figure(root=True)
 
 

@@ -94,6 +94,23 @@ def test_threshold_is_that_stated_or_stored_or_one_half():
     assert (report.threshold, report.threshold_source) == (0.75, "stated by the caller")
 
 
+def test_a_detector_that_abstains_is_held_to_its_promise():
+    images, labels, scores = faces(3, 400)
+    arguments = {"class_names": NAMES, "conformal_bounds": (0.5, 0.5)}
+    abstaining = kd.models.Detector(detector(), miscoverage=0.02, **arguments)
+    report = evaluate_detector(abstaining, (images, labels), threshold=0.9, num_resamples=50)
+    assert report.conformal_bounds == (0.5, 0.5)
+    expected = np.mean(scores[labels == 1] >= 0.5)
+    assert report.metrics["coverage_fake"] == pytest.approx(expected)
+    notes = [note for note in report.notes if "less often than the 0.98" in note]
+    assert [note.split()[5] for note in notes] == ["fakes", "reals"]
+    for kept in ({"miscoverage": 0.5}, {}):
+        report = evaluate_detector(
+            kd.models.Detector(detector(), **arguments, **kept), (images, labels)
+        )
+        assert not any("less often" in note for note in report.notes)
+
+
 def test_mistakes_are_the_most_confident():
     images, labels, scores = faces(1, size=120)
     report = evaluate_detector(detector(), (images, labels), batch_size=32, num_resamples=5)

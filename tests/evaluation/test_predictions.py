@@ -109,6 +109,23 @@ def test_threshold():
     assert kd.evaluation.predict_images(model, images).threshold == 0.96
 
 
+def test_a_detector_that_abstains():
+    images = np.stack([red(100), red(128), red(200)])  # probabilities .25, .51, .95
+    bounds = (0.3, 0.9)
+    detector = kd.models.Detector(red_detector(), threshold=0.6, conformal_bounds=bounds)
+    predictions = kd.evaluation.predict_images(detector, images)
+    assert [row.verdict for row in predictions] == ["real", "unsure", "fake"]
+    assert predictions.summary() == (
+        "3 images: 1 fake, 1 real, 1 unsure; unsure at probabilities of being fake from 0.3 to 0.9."
+    )
+    assert predictions[1:].conformal_bounds == bounds
+    assert predictions.figures()["conformal_bounds"] == bounds
+    stated = kd.evaluation.predict_images(detector, images, threshold=0.6)
+    assert [row.verdict for row in stated] == ["real", "real", "fake"]
+    assert stated.conformal_bounds is None
+    assert stated.summary().endswith("called fake from a probability of 0.6 on.")
+
+
 @pytest.mark.parametrize("class_names", [("fake", "real"), ("real", "fake")])
 def test_one_sigmoid_column_is_the_probability_of_the_second_class(class_names):
     model = red_detector(columns=1, activation="sigmoid")

@@ -146,6 +146,49 @@ def test_seed_decides_the_resamples():
     assert first.intervals != third.intervals
 
 
+def test_a_detector_that_abstains():
+    labels, scores = arrays(12, decimals=2)
+    kinds = np.where(labels == 1, np.where(np.arange(300) % 2, "swap", "gan"), "")
+    bounds = (0.35, 0.6)
+    report = detection_report(labels, scores, None, kinds, 0.5, 200, conformal_bounds=bounds)
+    plain = detection_report(labels, scores, None, kinds, 0.5, 200)
+    may_be_fake, may_be_real = scores >= 0.35, scores <= 0.6
+    answered = may_be_fake != may_be_real
+    expected = {
+        "answered": np.mean(answered),
+        "accuracy_answered": np.mean((may_be_fake == labels)[answered]),
+        "coverage_fake": np.mean(may_be_fake[labels == 1]),
+        "coverage_real": np.mean(may_be_real[labels == 0]),
+    }
+    assert list(report.metrics) == [*plain.metrics, *expected]
+    for name, value in expected.items():
+        assert report.metrics[name] == pytest.approx(value, abs=1e-9)
+        low, high = report.intervals[name]
+        assert low < value < high
+    assert report.by_kind["swap"]["coverage_fake"] == pytest.approx(
+        np.mean(may_be_fake[kinds == "swap"])
+    )
+    assert {name: report.metrics[name] for name in plain.metrics} == plain.metrics
+    assert list(report.compare(plain).differences) == list(plain.intervals)
+    assert report.compare(report).intervals["answered"] == (0, 0)
+    text = str(report)
+    assert "unsure between probabilities of 0.35 and 0.6." in text
+    assert f"Answered             {expected['answered']:.3f}" in text
+    assert ("", "coverage_real", report.metrics["coverage_real"]) in [
+        row[:3] for row in report.table()
+    ]
+    assert json.loads(report.to_json())["conformal_bounds"] == [0.35, 0.6]
+    assert "Coverage of fake</td>" in report.to_html()
+    assert "Coverage" not in plain.to_html()
+
+
+def test_nothing_answered():
+    report = detection_report([1, 1, 0, 0], [0.6, 0.5, 0.5, 0.4], conformal_bounds=(0, 1))
+    assert report.metrics["answered"] == 0
+    assert np.isnan(report.metrics["accuracy_answered"])
+    assert report.metrics["coverage_fake"] == report.metrics["coverage_real"] == 1
+
+
 def test_compare_is_paired():
     labels, scores = arrays(10)
     slightly_worse = np.where((labels == 1) & (scores > 0.5), scores * 0.97, scores)

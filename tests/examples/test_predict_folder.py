@@ -29,7 +29,7 @@ def test_folder_to_csv(run, tmp_path, capsys):
     keras.utils.save_img("faces/inner/a.png", np.zeros((9, 9, 3)), scale=False)
     (tmp_path / "faces" / "b.jpg").write_bytes(b"no image")
     run("detector.keras", "faces", "--output", "out.csv", "--threshold", "0.4")
-    assert "2 images: 1 fake, 0 real, 1 unreadable" in capsys.readouterr().out
+    assert "2 images: 1 fake, 0 real, 1 not readable; called fake from" in capsys.readouterr().out
     with open("out.csv", newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["path", "fake", "real", "verdict", "error"]
@@ -39,6 +39,24 @@ def test_folder_to_csv(run, tmp_path, capsys):
 
     run("detector.keras", "faces")
     assert "faces/inner/a.png  0." in capsys.readouterr().out
+
+
+def test_a_detector_that_abstains(run, capsys):
+    """Of an untrained head both probabilities are 0.5."""
+    encoder = keras.Sequential([keras.Input((8, 8, 3)), kd.layers.ConvBlock(2)])
+    classifier = kd.models.EncoderClassifier(encoder)
+    classifier.layers[-1].set_weights(
+        [0 * weight for weight in classifier.layers[-1].get_weights()]
+    )
+    kd.models.Detector(classifier, conformal_bounds=(0.4, 0.6)).save("detector.keras")
+    keras.utils.save_img("a.png", np.zeros((9, 9, 3)), scale=False)
+    run("detector.keras", "a.png", "--output", "out.csv")
+    summary = "1 images: 0 fake, 0 real, 1 unsure; unsure at probabilities of being fake from 0.4"
+    assert summary in capsys.readouterr().out
+    with open("out.csv", newline="") as file:
+        assert next(csv.DictReader(file))["verdict"] == "unsure"
+    run("detector.keras", "a.png", "--threshold", "0.5")
+    assert "1 images: 1 fake, 0 real; called" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

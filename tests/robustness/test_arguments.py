@@ -14,11 +14,12 @@ MOST_OBSCURE, MOST_NAMELESS = 0.02, 0.04
 # The arguments for which a value is not wrong, by the label of the value.
 ACCEPTED = {
     "none": """abstain activation autoencoder ax axes blur cache cache_features callbacks class_name
-        class_names clip columns conformal_bounds corruption corruptions data_format degradation dtype encoder
-        fake_class false_positive_rate groups hyperparameters image_size index jpeg
-        kernel_initializer kinds labels layer like metrics miscoverage name normalization num_bins
-        output_activation pooling pretraining_dataset resize seed threshold titles unlabelled until
-        validation_data weights window""",
+        class_names clip columns conformal_bounds corruption corruptions data_format
+        degradation dtype encoder fake_class false_positive_rate groups hyperparameters
+        image_size index jpeg kernel_initializer kinds labels layer like metrics
+        miscoverage name normalization num_bins output_activation pooling
+        pretraining_dataset resize seed threshold titles unlabelled until validation_data
+        weights window""",
     "zero": """bias class_id corruption_rate dropout epoch l1 l2 margin pretraining_epochs
         probability rate scores seed shuffle_buffer threshold verbose""",
     "negative": "bias",

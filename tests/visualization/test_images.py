@@ -226,6 +226,28 @@ def test_verdicts_are_those_of_the_detector(dtype, fake):
     ]
 
 
+@pytest.mark.parametrize("fake", [0, 1])
+def test_where_the_detector_is_unsure(fake):
+    scores = np.array([0.8, 0.31, 0.3, 0.2])
+    probabilities = np.stack([scores, 1 - scores], axis=1)[:, [fake, 1 - fake]]
+    names, labels = ("Fake", "Real")[:: 1 - 2 * fake], [fake, fake, 1 - fake, fake]
+    bounds = (0.3, 0.7)
+    axes = plot_predictions(
+        IMAGES, probabilities, names, labels, threshold=0.9, conformal_bounds=bounds
+    ).axes
+    assert [ax.get_xlabel() for ax in axes] == [
+        "Fake 0.80",
+        "unsure\n(is Fake)",
+        "unsure\n(is Real)",
+        "✗ Real 0.80\n(is Fake)",
+    ]
+    assert [ax.spines["left"].get_visible() for ax in axes] == [False, False, False, True]
+    marks = [line.get_xdata()[0] for line in axes[0].lines]
+    assert marks == pytest.approx([1 - mark if fake else mark for mark in bounds])
+    unjudged = plot_predictions(IMAGES, probabilities, names, conformal_bounds=bounds).axes
+    assert unjudged[1].get_xlabel() == "unsure"
+
+
 def test_a_tie_is_fake_as_for_the_detector():
     axes = plot_predictions(IMAGES[:1], [[0.5, 0.5]], ("real", "fake")).axes
     assert axes[0].get_xlabel() == "fake 0.50"
@@ -271,13 +293,14 @@ def test_predictions_without_labels_are_not_judged():
         ({"fake_class": "fakes"}, "`fake_class` must be one of 'fake', 'real'"),
         ({"threshold": 31}, "`threshold` must be"),
         ({"threshold": "0.5"}, "`threshold` must be"),
+        ({"conformal_bounds": (0.2, 2)}, "`conformal_bounds"),
         (
             {
                 "probabilities": np.full((4, 4), 0.25),
                 "class_names": ("a", "b", "c", "real"),
                 "threshold": 0.3,
             },
-            "`threshold` and `fake_class` are for two classes",
+            "`threshold`, `fake_class` and `conformal_bounds` are for two classes",
         ),
         ({"labels": [True, False, True, False]}, "`labels` must be one-hot.*got bool"),
         ({"labels": "fake"}, "`labels` must be an array of numbers"),
