@@ -141,7 +141,7 @@ def test_wrong_labels_are_refused():
     for wrong, message in (
         (labels[1:], "49 labels for 50 images"),
         (np.ones(50), "all 50 images are fake"),
-        (labels + 1, "class numbers 0 and 1"),
+        (labels + 1, "class numbers from 0 to 1"),
         (np.full((50, 2), 0.5), "one-hot"),
         (np.eye(3)[labels], "Detection has two classes"),
     ):
