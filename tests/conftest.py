@@ -27,8 +27,10 @@ if keras.backend.backend() != "tensorflow":
         "evaluation/test_curves.py",
         "evaluation/test_report.py",
         "examples",
+        "hypermodels/test_documentation.py",
         "hypermodels/test_local_workers.py",
         "hypermodels/test_searches.py",
+        "layers/test_arguments.py",
         "recipes/test_face_crops.py",
         "recipes/test_guide.py",
         "recipes/test_run_folders.py",
@@ -37,6 +39,7 @@ if keras.backend.backend() != "tensorflow":
         "recipes/test_study_settings.py",
         "recipes/test_tables.py",
         "reports",
+        "robustness",
         "test_architecture.py",
         "test_conformal.py",
         "test_readme.py",
@@ -61,4 +64,11 @@ def fresh_state():
     yield
     keras.config.set_dtype_policy(policy)
     keras.config.set_image_data_format(data_format)
-    keras.backend.clear_session()
+    # Collecting the garbage of each of two thousand tests would take as long as they do.
+    keras.backend.clear_session(free_memory=False)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def free_memory():
+    yield
+    gc.collect()

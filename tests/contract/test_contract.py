@@ -18,8 +18,12 @@ import keras_deepfake as kd
 from .cases import CASES
 from .predict_all import predict
 
+# From TensorFlow into every backend, from the others into their own.
 BACKENDS = [
-    name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name) is not None
+    name
+    for name in ("tensorflow", "jax", "torch")
+    if importlib.util.find_spec(name) is not None
+    and keras.backend.backend() in ("tensorflow", name)
 ]
 # Base classes, which others build on.
 ABSTRACT = {
@@ -27,7 +31,7 @@ ABSTRACT = {
     kd.metrics.ScoreHistogram,
     kd.models.DetectionModel,
 }
-POLICIES = ["float32", "mixed_bfloat16", "mixed_float16"]
+POLICIES = ["mixed_bfloat16", "mixed_float16"]
 
 
 def each_case(function):
