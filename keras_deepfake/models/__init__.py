@@ -7,6 +7,7 @@ from keras_deepfake.models.encoder_classifier import EncoderClassifier
 from keras_deepfake.models.feature_extractors import feature_extractor
 from keras_deepfake.models.model_files import load_model
 from keras_deepfake.models.pretrained_encoders import pretrained_encoder
+from keras_deepfake.models.tuning import set_trainable
 
 __all__ = [
     "ConvAutoencoder",
@@ -17,4 +18,5 @@ __all__ = [
     "feature_extractor",
     "load_model",
     "pretrained_encoder",
+    "set_trainable",
 ]

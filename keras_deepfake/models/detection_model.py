@@ -5,6 +5,12 @@ import inspect
 
 import keras
 
+from keras_deepfake.models._layer_states import (
+    layer_states,
+    pop_layer_states,
+    restart_lora,
+    restore_layer_states,
+)
 from keras_deepfake.models.training_data import checked_fit_arguments
 
 
@@ -16,8 +22,8 @@ class DetectionModel(keras.Model):
     constructor to `get_config`. It gets in return:
 
     - `compile()` without arguments;
-    - a configuration that records which inner layers are frozen or quantized, at any depth: a
-      constructor call alone would bring them back trainable and in floating point;
+    - a configuration that records which inner layers are frozen, quantized or under LoRA, at any
+      depth: a constructor call alone would bring them back trainable and in floating point;
     - random layers, such as Keras's augmentations, that do nothing unless `training=True`;
     - a `fit` that looks at the data before it starts (pixel values, order of the classes, kind
       of labels), and stops at the first loss or weight that is not finite.
@@ -87,6 +93,7 @@ class DetectionModel(keras.Model):
     def fit(self, *args, **kwargs):
         arguments = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
         del arguments["self"]
+        restart_lora(self)
         return super().fit(**checked_fit_arguments(self, arguments))
 
     @functools.wraps(keras.Model.save)
@@ -103,37 +110,14 @@ class DetectionModel(keras.Model):
         self.optimizer.build(self.trainable_variables)
 
     def get_config(self):
-        return {
-            "name": self.name,
-            "trainable": self.trainable,
-            "frozen_layers": [path for path, layer in _inner_layers(self) if not layer.trainable],
-            "quantized_layers": {
-                path: layer.quantization_mode
-                for path, layer in _inner_layers(self)
-                if layer.quantization_mode
-            },
-        }
+        return {"name": self.name, "trainable": self.trainable, **layer_states(self)}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
-        frozen_layers = set(config.pop("frozen_layers", ()))
-        quantized_layers = config.pop("quantized_layers", {})
+        states = pop_layer_states(config)
         trainable = config.pop("trainable", True)
         model = cls(**config)
         model.trainable = trainable
-        # A layer passes its flag on to the layers inside it, so that outer ones go first.
-        for path, layer in _inner_layers(model):
-            if layer.trainable != (path not in frozen_layers):
-                layer.trainable = path not in frozen_layers
-            if path in quantized_layers and layer.quantization_mode is None:
-                layer.quantize(quantized_layers[path])
+        restore_layer_states(model, states)
         return model
-
-
-def _inner_layers(layer, prefix=""):
-    """Yields path and layer of everything inside a layer, outer layers first."""
-    for inner in layer._flatten_layers(include_self=False, recursive=False):
-        path = f"{prefix}{inner.name}"
-        yield path, inner
-        yield from _inner_layers(inner, f"{path}/")

@@ -234,6 +234,9 @@ def _model_calls(fixtures):
         "as_detector": Call(models.as_detector, {"model": classifier}),
         "feature_extractor": Call(models.feature_extractor, {"network": fixtures.classifier}),
         "load_model": Call(models.load_model, {"path": "classifier.keras"}),
+        "set_trainable": Call(
+            models.set_trainable, {"model": autoencoder, "part": "all", "rank": None}
+        ),
         "pretrained_encoder": Call(
             models.pretrained_encoder,
             {"name": "MobileNetV2", "image_shape": (32, 32, 3), "weights": None},

@@ -19,7 +19,7 @@ ACCEPTED = {
         image_size index jpeg kernel_initializer kinds labels layer like metrics
         miscoverage name normalization num_bins output_activation pooling
         pretraining_dataset resize seed threshold titles unlabelled until validation_data
-        weights window""",
+        rank weights window""",
     "zero": """bias class_id corruption_rate dropout epoch l1 l2 margin pretraining_epochs
         probability rate scores seed shuffle_buffer threshold verbose""",
     "negative": "bias",
