@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_deepfake._arguments import MOST_PLACES, check_choice, check_integer, check_path
 from keras_deepfake.models._name_scopes import own_name_scope
+from keras_deepfake.models._rescaling import rescaling
 from keras_deepfake.models.feature_extractors import feature_extractor
 
 
@@ -79,8 +80,7 @@ def _preprocessed(images, make):
         axis = 1 if keras.config.image_data_format() == "channels_first" else -1
         images = keras.ops.flip(images, axis=axis)
         gains = gains[::-1]
-    scale = np.diag(gains)
-    return keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="preprocessing")(images)
+    return rescaling(np.diag(gains), offset)(images)
 
 
 def _load(make, name, inputs, image_shape, weights):
