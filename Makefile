@@ -4,6 +4,8 @@ VENV ?= .venv
 BACKENDS ?= tensorflow jax
 EXTRAS = test$(if $(findstring torch,$(BACKENDS)),$(comma)torch)
 comma := ,
+# Without tensorflow-text, of 200 MB: what KerasHub needs for images alone.
+KERAS_HUB = "keras-hub>=0.32,<1" kagglehub "kagglesdk==0.1.28" regex tokenizers tqdm
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo test lint clean
@@ -32,6 +34,7 @@ $(VENV)/.library: $(VENV)/bin/python pyproject.toml
 
 $(VENV)/.test $(VENV)/.test-torch: $(VENV)/.%: $(VENV)/bin/python pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet --editable ".[$(subst -,$(comma),$*)]"
+	$(VENV)/bin/python -m pip install --quiet --no-deps $(KERAS_HUB)
 	@touch $@ $(VENV)/.library
 
 clean:

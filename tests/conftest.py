@@ -1,4 +1,5 @@
 import gc
+import importlib.util
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -14,8 +15,9 @@ import pytest
 # NumPy, Pillow, KerasTuner's engine and tf.data compute the same whatever backend trains the
 # model, so that what uses nothing else is tested once; so are the examples, scripts and those of
 # the documentation, whose components all have tests of their own.
+collect_ignore = []
 if keras.backend.backend() != "tensorflow":
-    collect_ignore = [
+    collect_ignore += [
         "audit",
         "contract/test_documentation.py",
         "datasets/test_class_folders.py",
@@ -47,6 +49,9 @@ if keras.backend.backend() != "tensorflow":
         "test_text.py",
         "visualization",
     ]
+# `make test` installs KerasHub; it is too large for the extra `test`.
+if importlib.util.find_spec("keras_hub") is None:
+    collect_ignore += ["models/test_hub_encoders.py"]
 
 
 def pytest_collection_finish():
