@@ -5,7 +5,7 @@ BACKENDS ?= tensorflow jax
 EXTRAS = test$(if $(findstring torch,$(BACKENDS)),$(comma)torch)
 comma := ,
 # Without tensorflow-text, of 200 MB: what KerasHub needs for images alone.
-KERAS_HUB = "keras-hub>=0.32,<1" kagglehub "kagglesdk==0.1.28" regex tokenizers tqdm
+KERAS_HUB = "keras-hub>=0.32,<1" kagglehub "kagglesdk==0.1.28" pyyaml regex tokenizers tqdm
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo test lint clean
