@@ -15,7 +15,8 @@ def sections(result):
 
     Args:
         result: `DetectionReport`, `ReportComparison`, `DatasetAudit`, `RobustnessReport`,
-            `Predictions`, `SearchResults`, or another subclass of the same base.
+            `HeldOutKindReport`, `Predictions`, `SearchResults`, or another subclass of the same
+            base.
 
     Returns:
         List of sections `(heading, content, content, ...)`, as `save_html` takes them.
@@ -126,6 +127,16 @@ def _robustness_report(report):
     yield ("Robustness", report.summary(), draw.plot_robustness(report), report.table())
 
 
+def _held_out_kind_report(report):
+    yield (
+        "Kinds held out",
+        report.summary(),
+        report.kind_table(),
+        "Known: the figures of the same detector on the kinds that it was trained on. Recalls are "
+        "those at its threshold.",
+    )
+
+
 def _predictions(predictions):
     yield ("Predictions", predictions.summary(), predictions.table())
 
@@ -141,6 +152,7 @@ def _search_results(results):
 _MAKERS = {
     "DatasetAudit": _dataset_audit,
     "DetectionReport": _detection_report,
+    "HeldOutKindReport": _held_out_kind_report,
     "Predictions": _predictions,
     "ReportComparison": _report_comparison,
     "Result": _result,

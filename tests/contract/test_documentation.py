@@ -97,7 +97,7 @@ def test_evaluation_guide_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)
     for number in range(120):
-        name = ("fake", "real")[number % 2]
+        name = ("fake/gan", "real", "fake/swap", "real")[number % 4]
         (tmp_path / "faces" / name).mkdir(parents=True, exist_ok=True)
         image = random.integers(0, 170, (8, 8, 3))
         image[..., 0] += (number % 2 == 0) * random.integers(0, 30)
@@ -116,4 +116,5 @@ def test_evaluation_guide_runs(tmp_path, monkeypatch):
         exec(block.replace("(0.8, 0.1, 0.1)", "(0.1, 0.6, 0.3)"), names)
     assert names["report"].metrics["auc"] > 0.6
     assert names["ensemble"].members[1].name == names["other_model"].name
+    assert {row.kind for row in names["unseen"].rows} == {"gan", "swap"}
     assert (tmp_path / "report.html").stat().st_size > 10_000

@@ -36,6 +36,12 @@ def robustness_report():
     return kd.evaluation.RobustnessReport(rows, threshold=0.5, num_fake=4, num_real=4, seed=0)
 
 
+def held_out_kind_report():
+    figures = {"n": 9, "auc": 0.7, "recall_fake": 0.4, "intervals": {"auc": (0.5, 0.8)}}
+    row = kd.evaluation.HeldOutKindRow(NAME, figures, figures)
+    return kd.evaluation.HeldOutKindReport((row,), num_real=39, test_fraction=0.3, seed=0)
+
+
 def predictions():
     rows = [
         kd.evaluation.Prediction(NAME, np.array([0.9, 0.1]), "fake", None),
@@ -59,6 +65,7 @@ class Tally(Result):
         (report_comparison, "Comparison", 1, 0),
         (dataset_audit, "Dataset audit", 2, 0),
         (robustness_report, "Robustness", 1, 1),
+        (held_out_kind_report, "Kinds held out", 1, 0),
         (predictions, "Predictions", 1, 0),
         (Tally, "Result", 1, 0),
     ],

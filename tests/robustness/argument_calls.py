@@ -31,6 +31,8 @@ NOT_CALLED = {
     "audit.DatasetAudit",
     "audit.Finding",
     "evaluation.DetectionReport",
+    "evaluation.HeldOutKindReport",
+    "evaluation.HeldOutKindRow",
     "evaluation.Prediction",
     "evaluation.Predictions",
     "evaluation.ReportComparison",
@@ -141,6 +143,9 @@ class _Fixtures:
             keras.utils.save_img(folder / f"{place}.png", image, scale=False)
         self.file = next(pathlib.Path("faces", "real").iterdir())
         self.index = kd.datasets.ImageIndex.from_directory("faces")
+        self.index_of_kinds = kd.datasets.ImageIndex.from_paths(
+            self.index.paths, self.index.labels, kinds=["swap", "gan"] * 8
+        )
         self.autoencoder = kd.models.ConvAutoencoder((32, 32, 3), filters=(2, 2))
         self.autoencoder.compile()
         self.classifier = kd.models.EncoderClassifier.from_autoencoder(self.autoencoder)
@@ -299,6 +304,16 @@ def _evaluation_calls(fixtures):
         "evaluate_detector": Call(
             evaluation.evaluate_detector,
             {**model, "index_or_dataset": data, "num_resamples": 20},
+        ),
+        "evaluate_by_held_out_kind": Call(
+            evaluation.evaluate_by_held_out_kind,
+            {
+                "train": lambda part: fixtures.classifier,
+                "index": fixtures.index_of_kinds,
+                "test_fraction": 0.5,
+                "num_resamples": 20,
+                "verbose": 0,
+            },
         ),
         "evaluate_robustness": Call(
             evaluation.evaluate_robustness,
