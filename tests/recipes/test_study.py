@@ -1,4 +1,7 @@
+import contextlib
 import csv
+import dataclasses
+import io
 import json
 import pathlib
 import warnings
@@ -18,7 +21,11 @@ TINY = StudySettings.preset(
 
 @pytest.fixture(autouse=True)
 def few_faces(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+    prepare(tmp_path, monkeypatch)
+
+
+def prepare(folder, monkeypatch):
+    monkeypatch.chdir(folder)
     monkeypatch.setattr(_synthetic_data, "NUM_FACES", 80)
 
 
@@ -34,9 +41,20 @@ def weights(path):
     return keras.saving.load_model(path).get_weights()
 
 
-def test_everything_is_left_in_the_folder(capsys):
-    study = train("one")
-    assert capsys.readouterr().out == ""
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The folder of a finished run, what it returned and what it printed."""
+    folder, printed = tmp_path_factory.mktemp("uninterrupted"), io.StringIO()
+    with pytest.MonkeyPatch.context() as monkeypatch, contextlib.redirect_stdout(printed):
+        prepare(folder, monkeypatch)
+        study = train("one")
+    return folder, study, printed.getvalue()
+
+
+def test_everything_is_left_in_the_folder(uninterrupted, monkeypatch):
+    folder, study, printed = uninterrupted
+    monkeypatch.chdir(folder)
+    assert printed == ""
     names = {path.name for path in pathlib.Path("one").iterdir()}
     expected = (
         "autoencoder.keras encoder.keras detector.keras metrics.json history.csv summary.txt "
@@ -71,9 +89,8 @@ def test_everything_is_left_in_the_folder(capsys):
         train("one")
 
 
-def test_interrupted_training_goes_on_and_ends_the_same(monkeypatch):
-    train("whole")
-
+def test_interrupted_training_goes_on_and_ends_the_same(uninterrupted, monkeypatch):
+    whole = uninterrupted[0] / "one"
     with monkeypatch.context() as patch:
         patch.setattr(kd.models.EncoderClassifier, "fit", interrupted_fit)
         with pytest.raises(KeyboardInterrupt):
@@ -83,7 +100,7 @@ def test_interrupted_training_goes_on_and_ends_the_same(monkeypatch):
         train("parts", seed=1)
     train("parts")
     for name in ("autoencoder.keras", "detector.keras"):
-        for one, two in zip(weights(f"whole/{name}"), weights(f"parts/{name}"), strict=True):
+        for one, two in zip(weights(whole / name), weights(f"parts/{name}"), strict=True):
             np.testing.assert_array_equal(one, two)
 
 
@@ -134,11 +151,18 @@ def test_groups_names_and_other_settings(monkeypatch):
         train("three", index, settings, fake_class="0_photo")
 
 
-def test_file_names_that_are_no_text():
+def test_odd_file_names_and_warnings_reach_the_results(monkeypatch):
+    def calibrate_without_signal(classifier, validation, fake_class):
+        warnings.warn("These probabilities are guesses.", UserWarning, stacklevel=1)
+        return kd.models.as_detector(classifier, fake_class=fake_class)
+
+    monkeypatch.setattr(study_module, "calibrate", calibrate_without_signal)
     make_folder(file_name="p{}_{}_\udcff.png")
-    study = train("three", kd.datasets.ImageIndex.from_directory("data"))
+    settings = dataclasses.replace(TINY, epochs_autoencoder=1, epochs_classifier=1)
+    study = train("three", kd.datasets.ImageIndex.from_directory("data"), settings)
     assert "\udcff" in study.predictions[0].path
     assert b"_\xff.png" in pathlib.Path("three/predictions.csv").read_bytes()
+    assert "These probabilities are guesses." in pathlib.Path("three/report.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -164,13 +188,3 @@ def test_folder_that_cannot_be_written_to(monkeypatch):
     pathlib.Path("file").write_text("")
     with pytest.raises(OSError, match="file"):
         train("file/one")
-
-
-def test_calibration_that_finds_no_signal_is_told_on_the_page(monkeypatch):
-    def calibrate(classifier, validation, fake_class):
-        warnings.warn("These probabilities are guesses.", UserWarning, stacklevel=1)
-        return kd.models.as_detector(classifier, fake_class=fake_class)
-
-    monkeypatch.setattr(study_module, "calibrate", calibrate)
-    train("four")
-    assert "These probabilities are guesses." in pathlib.Path("four/report.html").read_text()
