@@ -9,6 +9,7 @@ from keras_deepfake.layers.conv_transpose_block import ConvTransposeBlock
 from keras_deepfake.layers.gem_pooling import GeMPooling
 from keras_deepfake.layers.masking_noise import MaskingNoise
 from keras_deepfake.layers.moment_pooling import MomentPooling
+from keras_deepfake.layers.native_crop import NativeCrop
 from keras_deepfake.layers.neighboring_pixel_residual import NeighboringPixelResidual
 from keras_deepfake.layers.random_degradation import RandomDegradation
 from keras_deepfake.layers.random_image_layer import RandomImageLayer
@@ -29,6 +30,7 @@ __all__ = [
     "GeMPooling",
     "MaskingNoise",
     "MomentPooling",
+    "NativeCrop",
     "NeighboringPixelResidual",
     "RGBToYCbCr",
     "RandomDegradation",

@@ -145,6 +145,9 @@ CASES = [
         class_token=True,
         options=WITHOUT_WEIGHTS,
     ),
+    layer_case(
+        kd.layers.NativeCrop, (9, 8, 3), crop_size=(4, 5), place=(0.0, 0.7), options=WITHOUT_WEIGHTS
+    ),
     layer_case(kd.layers.BlockDCT, (9, 8, 3), block_size=4, options=WITHOUT_WEIGHTS),
     layer_case(kd.layers.ResidualCooccurrence, (12, 13, 3), options=WITHOUT_WEIGHTS),
     layer_case(
