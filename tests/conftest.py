@@ -40,6 +40,7 @@ if keras.backend.backend() != "tensorflow":
         "hypermodels/test_local_workers.py",
         "hypermodels/test_searches.py",
         "layers/test_arguments.py",
+        "recipes/test_detector_training.py",
         "recipes/test_face_crops.py",
         "recipes/test_guide.py",
         "recipes/test_run_folders.py",

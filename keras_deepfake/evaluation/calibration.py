@@ -137,7 +137,26 @@ def calibrate(
             f"`validation` must hold images of both classes; got {fakes.sum()} fakes and "
             f"{(~fakes).sum()} reals."
         )
-    log_odds = np.concatenate(log_odds)
+    return calibrated_detector(
+        detector, fakes, np.concatenate(log_odds), seen, false_positive_rate, abstain
+    )
+
+
+def calibrated_detector(detector, fakes, log_odds, seen, false_positive_rate=None, abstain=None):
+    """Make a calibrated copy of a detector from what its members say of images.
+
+    Args:
+        detector: `kd.models.Detector`.
+        fakes: Booleans, shape `(images,)`.
+        log_odds: What the members say of images that they were not trained on, shape
+            `(images, members)`.
+        seen: Digests of the images.
+        false_positive_rate: As in `calibrate`.
+        abstain: As in `calibrate`.
+
+    Returns:
+        A new `kd.models.Detector`.
+    """
     if len(detector.members) == 1:
         weights, bias = (1 / _fit_temperature(fakes, log_odds[:, 0]),), 0.0
     else:
@@ -147,7 +166,6 @@ def calibrate(
         threshold = _balanced_threshold(fakes, scores)
     else:
         threshold = threshold_at_rate(scores[~fakes], false_positive_rate)
-    bounds = None if abstain is None else fit_bounds(fakes, scores, abstain)
     return Detector(
         **{
             **detector.arguments(),
@@ -157,7 +175,7 @@ def calibrate(
             "threshold": threshold,
             "false_positive_rate": false_positive_rate,
             "validation_digests": tuple(sorted(seen)[:MAX_DIGESTS]),
-            "conformal_bounds": bounds,
+            "conformal_bounds": None if abstain is None else fit_bounds(fakes, scores, abstain),
             "miscoverage": abstain,
         }
     )
@@ -193,7 +211,7 @@ def _fit_temperature(fakes, log_odds):
             "The model separates the validation images perfectly, which leaves its temperature "
             "open; it stays at 1. Calibrate on more or harder images.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
         return 1.0
     for _ in range(60):
@@ -209,7 +227,7 @@ def _warn_of_guessing():
         "are brought close to one half. Is the model trained, and are labels and columns in the "
         "same order?",
         UserWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
 
 

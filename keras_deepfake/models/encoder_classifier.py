@@ -27,10 +27,10 @@ from keras_deepfake.models._encoders import (
 )
 from keras_deepfake.models._encoding import encode
 from keras_deepfake.models._name_scopes import own_name_scope
-from keras_deepfake.models._solved_head import PENALTIES, solve_head
 from keras_deepfake.models.detection_model import DetectionModel
 from keras_deepfake.models.image_batches import class_numbers
 from keras_deepfake.models.model_copy import copy_model
+from keras_deepfake.models.solved_head import PENALTIES, solve_head
 from keras_deepfake.models.training_data import check_classes, takes_class_numbers
 
 

@@ -36,6 +36,23 @@ def test_without_data(main, capsys):
     assert pathlib.Path("one/detector.keras").exists()
 
 
+def test_recommended_detector_and_photographs_alone(main):
+    make_folder()
+    network = keras.Sequential(
+        [keras.Input((16, 16, 3)), keras.layers.Conv2D(4, 3, name="conv")], name="network"
+    )
+    network.save("network.keras")
+    options = ["--preset", "recommended", "--data", "data", "--group-pattern", r"p\d+"]
+    main([*options, "--encoder", "network.keras:conv", "--abstain", "0.3", "--output", "one"])
+    settings = json.loads(pathlib.Path("one/settings.json").read_text())
+    assert (settings["fakes"], settings["abstain"]) == ("given", 0.3)
+    members = json.loads(pathlib.Path("one/metrics.json").read_text())["members"]
+    assert [member["name"] for member in members] == ["network", "cooccurrence"]
+    main(["--preset", "real-only", "--photographs", "data/real", "--output", "two"])
+    settings = json.loads(pathlib.Path("two/settings.json").read_text())
+    assert (settings["fakes"], settings["fake_class"]) == ("blended", "fake")
+
+
 def test_options_reach_the_training(main):
     make_folder(("0_real", "1_fake"))
     main(
@@ -58,6 +75,8 @@ def test_options_reach_the_training(main):
     ("options", "message"),
     [
         (["--data", "nowhere"], "'nowhere'"),
+        (["--encoder", "a.keras"], "--preset small has no use for --encoder."),
+        (["--preset", "recommended", "--l1", "0"], "--preset recommended has no use for .*--l1"),
         (["--data", "unclear"], r"its folders are \['a', 'b'\]"),
         (["--data", "unclear", "--fake-class", "c"], r"its folders are \['a', 'b'\]"),
         (["--data", "data", "--class-names", "fake", "photo"], "'photo'|photo: no such"),

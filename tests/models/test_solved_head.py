@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import keras_deepfake as kd
-from keras_deepfake.models._solved_head import solve_head
+from keras_deepfake.models.solved_head import solve_head
 
 CLASSES = ("fake", "real")
 

@@ -45,3 +45,18 @@ def test_training_guide_runs(tmp_path, monkeypatch):
     assert isinstance(names["study"].detector, kd.Detector)
     assert (tmp_path / "results/detector.keras").exists()
     assert (tmp_path / "run/model.resume").exists()
+
+
+def test_guide_of_the_recommended_detector_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    for name, spread in (("fake", 100), ("real", 255)):
+        (tmp_path / "faces" / name).mkdir(parents=True)
+        for i in range(12):
+            pixels = random.uniform(0, spread, (32, 32, 3))
+            keras.utils.save_img(f"faces/{name}/{i}.png", pixels, scale=False)
+    guide = pathlib.Path(__file__).parents[2] / "docs" / "recommended-detector.md"
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL):
+        exec(block, names)
+    assert names["trained"].report.metrics["auc"] == 1

@@ -372,6 +372,12 @@ def _training_calls(fixtures):
             {"photographs": "faces", "output": "crops", "verbose": 0},
             ends_in="Install the face detector|No face was found",
         ),
+        "recipes.train_detector": Call(
+            kd.recipes.train_detector,
+            {"index": fixtures.index, "output": "faces", "verbose": 0},
+            left=("output", "overwrite"),
+            ends_in="is there already",
+        ),
         "recipes.train_study": Call(
             kd.recipes.train_study,
             {"index": fixtures.index, "output": "faces", "verbose": 0},

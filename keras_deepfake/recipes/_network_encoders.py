@@ -1,0 +1,153 @@
+"""Networks as encoders: where they come from, where they can be cut, what they see of an image."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from keras_deepfake.layers import NativeCrop, ResidualCooccurrence
+from keras_deepfake.models import load_model, pretrained_encoder
+from keras_deepfake.models.feature_extractors import pooled
+
+# Depths of a network to choose among: each costs memory, and neighbours say the same.
+MOST_DEPTHS = 12
+
+
+class NetworkEncoder(NamedTuple):
+    """A network, and the vectors that it makes of images.
+
+    Attributes:
+        name: What it is called in the results.
+        network: Keras model.
+        depths: Names of the layers whose statistics are the features; of several the recipe may
+            choose.
+        is_fixed: Whether all depths are to be used.
+        standardize: Whether features have scales that mean nothing.
+    """
+
+    name: str
+    network: keras.Model
+    depths: tuple
+    is_fixed: bool
+    standardize: bool = True
+
+    def digest(self):
+        """A text that is the same for the same network and depths."""
+        digest = hashlib.sha256(json.dumps([self.name, self.depths, self.is_fixed]).encode())
+        for weight in self.network.get_weights():
+            digest.update(np.ascontiguousarray(weight).tobytes())
+        return digest.hexdigest()[:16]
+
+    def parts(self, crops_per_side=1):
+        """For each depth a model from images of any size to a vector."""
+        outputs = [self.network.get_layer(depth).output for depth in self.depths]
+        vectors = [pooled(x) if len(x.shape) > 2 else x for x in outputs]
+        core = keras.Model(self.network.inputs[0], vectors, name=self.name)
+        shape = tuple(core.inputs[0].shape[1:])
+        channels_first = shape[0] == 3 and shape[-1] != 3
+        size = shape[1:] if channels_first else shape[:2]
+        if None in size:
+            return core.inputs[0], vectors
+        images = keras.Input((3, None, None) if channels_first else (None, None, 3), name="images")
+        places = [0.5] if crops_per_side == 1 else np.linspace(0, 1, crops_per_side).tolist()
+        data_format = "channels_first" if channels_first else "channels_last"
+        crops = [
+            keras.tree.flatten(core(NativeCrop(size, (y, x), data_format)(images)))
+            for y in places
+            for x in places
+        ]
+        if len(crops) == 1:
+            return images, crops[0]
+        return images, [keras.layers.Average()(list(part)) for part in zip(*crops, strict=True)]
+
+
+def encoder_model(encoder, crops_per_side=1):
+    """The Keras model from images of any size to one vector, and the width of each depth."""
+    images, parts = encoder.parts(crops_per_side)
+    features = parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="features")(parts)
+    return keras.Model(images, features, name=encoder.name), [part.shape[-1] for part in parts]
+
+
+def cooccurrence_encoder():
+    """The strongest of the library's fixed features, which needs no pretrained network."""
+    images = keras.Input((None, None, 3), name="images")
+    layer = ResidualCooccurrence(data_format="channels_last", name="cooccurrence")
+    network = keras.Model(images, layer(images), name="cooccurrence")
+    return NetworkEncoder("cooccurrence", network, ("cooccurrence",), True, standardize=False)
+
+
+def read_encoder(encoder):
+    """Make a `NetworkEncoder` of a model, a file, or a name.
+
+    Args:
+        encoder: A Keras model of RGB images in [0, 1]; the path of a `.keras` file; or the name
+            of a network of `keras.applications`. A path or name may be followed by a colon and
+            the names of layers, with commas between them.
+
+    Raises:
+        ValueError: If there is no such file, network or layer, or it does not take RGB images.
+    """
+    layers = None
+    if isinstance(encoder, keras.Model):
+        network = encoder
+    elif isinstance(encoder, (str, Path)):
+        # A colon may also follow the letter of a drive.
+        source, layers = re.fullmatch(r"(.*?\.keras|\w+)(?::(.+))?|.*", str(encoder)).groups()
+        if source is None:
+            raise ValueError(
+                "`encoder` must be a Keras model, the path of a `.keras` file, or the name of a "
+                "network of `keras.applications`, perhaps with `:layer,layer` behind it; got "
+                f"{str(encoder)!r}."
+            )
+        is_file = source.endswith(".keras")
+        network = load_model(source) if is_file else pretrained_encoder(source)
+    else:
+        raise ValueError(
+            f"`encoder` must be a Keras model, a path or a name, or a list of them; got "
+            f"{encoder!r}."
+        )
+    inputs = getattr(network, "inputs", None) or []
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or 3 not in inputs[0].shape[1::2]:
+        raise ValueError(
+            f"`encoder` must take one batch of RGB images; {network.name!r} takes "
+            f"{[tuple(x.shape) for x in inputs]}."
+        )
+    names = {layer.name for layer in network.layers}
+    if layers is not None:
+        depths = tuple(layers.split(","))
+        if unknown := [depth for depth in depths if depth not in names]:
+            raise ValueError(f"`encoder` {network.name!r} has no layers {unknown}.")
+        return NetworkEncoder(network.name, network, depths, True)
+    last = network.layers[-1].name
+    if len(network.outputs[0].shape) == 2:
+        # It ends in a vector: somebody chose what is in it.
+        return NetworkEncoder(network.name, network, (last,), True)
+    return NetworkEncoder(network.name, network, cut_points(network), False)
+
+
+def cut_points(network):
+    """Names of layers through which all of a network goes, spread over its depth."""
+    candidates, weighted, last = [], 0, network.layers[-1]
+    for layer in network.layers:
+        weighted += bool(layer.weights)
+        if not weighted or isinstance(layer.output, list) or len(layer.output.shape) < 3:
+            continue
+        try:
+            # The rest of the network follows from this output alone.
+            keras.Model(layer.output, network.outputs[0])
+        except ValueError:
+            if layer is not last:
+                continue
+        candidates.append((weighted, layer.name))
+    depths = np.array([depth for depth, _ in candidates])
+    shares = np.arange(1, MOST_DEPTHS + 1) / MOST_DEPTHS * weighted
+    chosen = set()
+    for share in shares:
+        depth = depths[depths >= share - 1e-9].min(initial=depths[-1])
+        # Of the layers of one depth the last: after the sum, not before.
+        chosen.add(int(np.flatnonzero(depths == depth)[-1]))
+    return tuple(candidates[place][1] for place in sorted(chosen))

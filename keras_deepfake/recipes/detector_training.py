@@ -1,0 +1,330 @@
+"""The recommended recipe: encoders that are kept as they are, under heads that are solved."""
+
+import json
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from keras_deepfake._arguments import check_choice, check_flag, check_integer, check_seed
+from keras_deepfake._classes import CLASS_NAMES, check_class_names, find_fake
+from keras_deepfake._files import atomic_write
+from keras_deepfake.datasets import ImageIndex, load_image
+from keras_deepfake.evaluation import (
+    DetectionReport,
+    Predictions,
+    evaluate_detector,
+    predict_images,
+)
+from keras_deepfake.evaluation.calibration import calibrated_detector, digests
+from keras_deepfake.models import Detector
+from keras_deepfake.models.image_batches import image_batches
+from keras_deepfake.recipes._encoded_views import View, encode_views
+from keras_deepfake.recipes._network_encoders import (
+    cooccurrence_encoder,
+    encoder_model,
+    read_encoder,
+)
+from keras_deepfake.recipes._run_folders import check_output, run_folder
+from keras_deepfake.recipes._solved_members import solve_member
+from keras_deepfake.recipes._splits import index_digest, leave_out
+from keras_deepfake.recipes._synthetic_data import synthetic_faces_index
+from keras_deepfake.recipes._tables import save_model
+
+_TEST_SHARE = 0.15
+_MOST_CROPS_PER_SIDE = 3
+_SYNTHETIC_SIDE = 64
+
+
+class TrainedDetector(NamedTuple):
+    """What `train_detector` returns.
+
+    Attributes:
+        detector: The calibrated `Detector`.
+        report: The `DetectionReport` on the test images.
+        predictions: The `Predictions` of the test images.
+        members: List of dictionaries, one for each member: its `name`, `depths`, penalty `l2`,
+            `weight` in the detector, and the `losses` of the depths that were tried.
+    """
+
+    detector: Detector
+    report: DetectionReport
+    predictions: Predictions
+    members: list
+
+
+def train_detector(
+    index=None,
+    encoder=None,
+    output="detector",
+    *,
+    fakes="given",
+    copies=1,
+    false_positive_rate=None,
+    abstain=None,
+    fake_class=None,
+    seed=0,
+    overwrite=False,
+    verbose=1,
+):
+    """Train the detector that this library recommends, and leave everything about it in a folder.
+
+    Nothing is trained by gradients. Each encoder, a pretrained network that stays as it is, turns
+    every training image into statistics of what its layers give: class token, mean and deviation
+    of tokens, or mean and deviation of the channels of a map, at several depths. A logistic
+    regression on them is solved to its optimum. Of a whole network the depths are chosen by
+    cross-validation among the training images. `kd.layers.ResidualCooccurrence` under such a head
+    is always a member; without any encoder it is the only one, which works without a download and
+    is much weaker.
+
+    Every image is seen twice, as it is and degraded at random by blur, resizing and JPEG. Images
+    keep their pixels: of one that is larger than a network's input, windows are seen, in a grid
+    that covers the training images. Stacking, calibration and threshold are fitted on what heads
+    say of images that they were not solved on, in cross-validation; no group, and no image with
+    its copies, is on both sides. The test part takes no part in any choice.
+
+    The folder holds `detector.keras`, the page `report.html`, `metrics.json` and
+    `predictions.csv`. Until all is done it is called `<output>.unfinished`, and a call that was
+    killed goes on where its encoding ended when it is made again. Encoding is nearly all of the
+    time; the progress bars tell how much is left.
+
+    Args:
+        index: Labelled `ImageIndex` of two classes, with groups where several images show one
+            person or come from one video; as many of each class are taken. With
+            `fakes="blended"` it may be unlabelled photographs. By default synthetic faces, whose
+            figures say nothing about photographs.
+        encoder: Network of RGB images in [0, 1], or a list of them: a Keras model, the path of a
+            `.keras` file, or the name of a network of `keras.applications`. A path or name may
+            fix the depths: `"clip.keras:block_5,block_6"`. A network that ends in a vector is
+            used as it is.
+        output: Path of the folder to make.
+        fakes: `"given"`, the fakes of the index; `"blended"`, none of them, but blends of the
+            real images (`kd.layers.SelfBlendedImages`), which finds swaps and edits of kinds
+            that were not trained on and is blind to faces that are generated whole; `"both"`.
+        copies: Integer, degraded copies of each image.
+        false_positive_rate: As for `kd.evaluation.calibrate`.
+        abstain: As for `kd.evaluation.calibrate`.
+        fake_class: The name of the fake class, where it cannot be recognised.
+        seed: Non-negative integer for the split, what is drawn, and the cross-validation.
+        overwrite: Boolean, whether the results of an older run in `output`, and an unfinished
+            run with other settings, are replaced.
+        verbose: 0 for silence, 1 for progress bars.
+
+    Returns:
+        A named tuple `TrainedDetector(detector, report, predictions, members)`.
+
+    Raises:
+        ValueError: Before anything is encoded: for wrong arguments, encoders that cannot be
+            read or do not take RGB images, and an output that is there already or that another
+            process writes. Later, for files that turn out to be damaged.
+        OSError: If weights cannot be downloaded, or something cannot be written.
+
+    Example:
+    ```python
+    import os
+
+    faces = kd.datasets.synthetic_faces(60, (32, 32))
+    for i, (image, artifact) in enumerate(zip(faces.images, faces.artifacts, strict=True)):
+        folder = "faces/real" if artifact == "none" else f"faces/fake/{artifact}"
+        os.makedirs(folder, exist_ok=True)
+        keras.utils.save_img(f"{folder}/{i}.png", image, scale=False)
+    index = kd.datasets.ImageIndex.from_directory("faces")
+    trained = kd.recipes.train_detector(index, output="detector", verbose=0)
+    trained.detector.scores("faces/fake")  # and see detector/report.html
+    ```
+
+    Reference:
+        Ojha, Li and Lee, "Towards Universal Fake Image Detectors that Generalize Across
+        Generative Models", CVPR 2023 (a linear head on a frozen CLIP); Wolpert, "Stacked
+        Generalization", Neural Networks 1992; Shiohara and Yamasaki, "Detecting Deepfakes with
+        Self-Blended Images", CVPR 2022.
+    """
+    check_choice("fakes", fakes, ("given", "blended", "both"))
+    if index is not None and not isinstance(index, ImageIndex):
+        raise ValueError(f"`index` must be an `ImageIndex` or None; got {index!r}.")
+    is_unlabelled = index is not None and index.labels is None
+    if is_unlabelled and fakes != "blended":
+        raise ValueError(
+            f"`index` must have labels for fakes={fakes!r}; photographs alone are trained on with "
+            "fakes='blended'."
+        )
+    class_names = CLASS_NAMES
+    if index is not None and not is_unlabelled:
+        class_names = check_class_names(index.class_names, 2)
+    fake_index = find_fake(class_names, fake_class)
+    copies = check_integer("copies", copies, 0, 100)
+    seed = check_seed(seed)
+    check_flag("overwrite", overwrite)
+    verbose = check_integer("verbose", verbose, 0, 1)
+    check_output(output, overwrite)
+    say = print if verbose else lambda *_: None
+    given = [] if encoder is None else encoder if isinstance(encoder, (list, tuple)) else [encoder]
+    encoders = [*map(read_encoder, given), cooccurrence_encoder()]
+    if len({encoder.name for encoder in encoders}) < len(encoders):
+        raise ValueError(
+            f"`encoder` must hold networks of different names; got "
+            f"{[encoder.name for encoder in encoders]}."
+        )
+    if not given:
+        say(
+            "No encoder is given: co-occurrences of neighbouring differences are all that is "
+            "looked at. A pretrained network adds most of what can be detected."
+        )
+    origin = f"The test images took no part in training, calibration or any choice; seed {seed}."
+    if index is None:
+        index = synthetic_faces_index(Path(output).parent, _SYNTHETIC_SIDE, seed, verbose)
+        origin = (
+            "The faces are synthetic: these figures show that the recipe works and say nothing "
+            "about photographs."
+        )
+    if is_unlabelled:
+        origin += " There were no fakes to test on: the fakes are blends of test photographs."
+    train, test = _split(index, seed)
+    train = leave_out(train, test, "index")
+    is_fake = np.zeros(len(train), bool) if is_unlabelled else train.labels == fake_index
+    views = _views(is_fake, fakes, copies)
+    groups = np.array(range(len(train)) if train.groups is None else _numbers(train.groups))
+    crops = [_crops_per_side(encoder, train) for encoder in encoders]
+    identity = {
+        "index": index_digest(index),
+        "encoders": [encoder.digest() for encoder in encoders],
+        "fakes": fakes,
+        "copies": copies,
+        "false_positive_rate": false_positive_rate,
+        "abstain": abstain,
+        "fake_class": class_names[fake_index],
+        "seed": seed,
+        "backend": keras.backend.backend(),
+    }
+    with run_folder(output, identity, overwrite) as run:
+        say(f"Training: {train}\nTest: {test}")
+        solved = []
+        for number, encoder in enumerate(encoders):
+            say(f"Encoding by {encoder.name}")
+            model, _ = encoder_model(encoder, crops[number])
+            encoded = encode_views(
+                model, train, is_fake, views, run.state / str(number), seed, verbose
+            )
+            say(f"Solving the head on {encoder.name}")
+            member = solve_member(
+                encoder,
+                encoded,
+                groups[encoded.positions],
+                class_names,
+                fake_index,
+                crops[number],
+                seed,
+            )
+            say(f"  layers: {', '.join(member.depths)}; penalty {member.l2:.2g}")
+            solved.append(member)
+        detector, notes = _calibrated(
+            solved, encoded, class_names, fake_index, fakes, train, false_positive_rate, abstain
+        )
+        save_model(detector, run.results / "detector.keras")
+
+        say("Evaluation on the test images")
+        data = _blended_test(test, fake_index, seed) if is_unlabelled else test
+        report = evaluate_detector(detector, data, verbose=verbose, batch_size=32)
+        predictions = predict_images(detector, test, verbose=0)
+        predictions.to_csv(run.results / "predictions.csv")
+        members = [
+            {
+                "name": encoder.name,
+                "depths": list(member.depths),
+                "l2": member.l2,
+                "weight": weight,
+                "losses": member.losses,
+            }
+            for encoder, member, weight in zip(
+                encoders, solved, detector.member_weights, strict=True
+            )
+        ]
+        metrics = {
+            "images": {"train": len(train), "test": len(test)},
+            "members": members,
+            "report": json.loads(report.to_json()),
+        }
+        with atomic_write(run.results / "metrics.json") as file:
+            json.dump(metrics, file, indent=2)
+        report.save(
+            run.results / "report.html",
+            sections=[
+                ("About these figures", origin, *notes),
+                ("Members", "What the detector combines.", _table(members)),
+            ],
+        )
+    return TrainedDetector(detector, report, predictions, members)
+
+
+def _split(index, seed):
+    if index.labels is not None:
+        index = index.balanced(seed=seed)
+    return index.split((1 - _TEST_SHARE, _TEST_SHARE), seed=seed)
+
+
+def _views(is_fake, fakes, copies):
+    everything, reals = np.arange(len(is_fake)), np.flatnonzero(~is_fake)
+    views = []
+    if fakes != "blended":
+        views += [View("clean", everything), *[View("degraded", everything)] * copies]
+    if fakes != "given":
+        views += [View("blended", reals)] * max(1, copies)
+    return views
+
+
+def _numbers(groups):
+    numbers = {}
+    return [numbers.setdefault(group, len(numbers)) for group in groups]
+
+
+def _crops_per_side(encoder, index):
+    """How many windows of the network's size fit beside each other into a usual image."""
+    shape = encoder.network.inputs[0].shape[1:]
+    size = shape[1:] if shape[0] == 3 and shape[-1] != 3 else shape[:2]
+    if None in size:
+        return 1
+    places = np.linspace(0, len(index) - 1, min(len(index), 20)).astype(int)
+    ratios = [min(np.array(load_image(index.paths[place]).shape[:2]) / size) for place in places]
+    return int(np.clip(round(float(np.median(ratios))), 1, _MOST_CROPS_PER_SIDE))
+
+
+def _calibrated(
+    solved, encoded, class_names, fake_index, fakes, train, false_positive_rate, abstain
+):
+    """The calibrated detector, and what calibration warns of, which belongs on the page."""
+    detector = Detector(
+        [member.classifier for member in solved], class_names, fake_class=class_names[fake_index]
+    )
+    # Where there are real fakes, those made here only help to train.
+    rows = np.full(len(encoded.is_fake), True) if fakes == "blended" else ~encoded.is_blended
+    log_odds = np.stack([member.log_odds for member in solved], axis=1)
+    seen = set()
+    for batch in image_batches(train, detector.input_shape):
+        seen.update(digests(batch.pixels))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        detector = calibrated_detector(
+            detector, encoded.is_fake[rows], log_odds[rows], seen, false_positive_rate, abstain
+        )
+    return detector, [str(warning.message) for warning in caught]
+
+
+def _blended_test(test, fake_index, seed):
+    """Photographs and their blends, where there are no other fakes."""
+    view = View("blended", np.arange(min(len(test), 500)))
+    batches = []
+    for batch in image_batches(test.take(view.positions), (None, None, None, 3)):
+        batch.check_read()
+        images, made_fake = view.apply(batch.pixels, seed)
+        batches.append((images, np.where(made_fake, fake_index, 1 - fake_index)))
+    return iter(batches)
+
+
+def _table(members):
+    rows = [("member", "layers", "penalty", "weight")]
+    return rows + [
+        (member["name"], ", ".join(member["depths"]), f"{member['l2']:.2g}", member["weight"])
+        for member in members
+    ]

@@ -1,0 +1,264 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import keras_deepfake as kd
+from keras_deepfake.recipes import _encoded_views, detector_training
+from keras_deepfake.recipes._encoded_views import View, encode_views
+from keras_deepfake.recipes._network_encoders import (
+    NetworkEncoder,
+    cut_points,
+    encoder_model,
+    read_encoder,
+)
+from keras_deepfake.recipes._solved_members import _choose, solve_member
+
+
+def make_network(name="network", size=24, seed=0):
+    """A residual network of 4 blocks that takes images of one size."""
+    keras.utils.set_random_seed(seed)
+    images = keras.Input((size, size, 3), name="images")
+    x = keras.layers.Conv2D(4, 3, strides=2, padding="same", name="stem")(images)
+    for i in range(4):
+        y = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name=f"conv_{i}")(x)
+        x = keras.layers.Add(name=f"block_{i}")([x, y])
+    return keras.Model(images, x, name=name)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    """60 faces, three of every person, larger than the network's input."""
+    folder = tmp_path_factory.mktemp("faces")
+    faces = kd.datasets.synthetic_faces(60, (32, 32), artifacts=("blurred_face",), seed=1)
+    for i, (image, artifact) in enumerate(zip(faces.images, faces.artifacts, strict=True)):
+        part = folder / ("real" if artifact == "none" else "fake")
+        part.mkdir(exist_ok=True)
+        keras.utils.save_img(part / f"p{i // 3:02d}_{i}.png", image, scale=False)
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def light_cooccurrence():
+    """Statistics of colours in place of co-occurrences, which take longer to trace."""
+
+    def make():
+        images = keras.Input((None, None, 3))
+        layer = kd.layers.MomentPooling(2, data_format="channels_last", name="cooccurrence")
+        network = keras.Model(images, layer(images), name="cooccurrence")
+        return NetworkEncoder("cooccurrence", network, ("cooccurrence",), True, False)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detector_training, "cooccurrence_encoder", make)
+        yield
+
+
+def index_of(faces, **arguments):
+    return kd.datasets.ImageIndex.from_directory(
+        faces, groups=lambda path: path.replace("\\", "/").split("/")[-1][:3], **arguments
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(faces, tmp_path_factory):
+    output = tmp_path_factory.mktemp("trained") / "detector"
+    return output, kd.recipes.train_detector(index_of(faces), make_network(), output, verbose=0)
+
+
+def test_everything_is_left_in_the_folder(faces, trained):
+    output, result = trained
+    names = {"detector.keras", "report.html", "metrics.json", "predictions.csv", "settings.json"}
+    assert {file.name for file in output.iterdir()} == names
+    assert not output.with_name("detector.unfinished").exists()
+    page = (output / "report.html").read_text()
+    assert "took no part in training" in page
+    assert "cooccurrence" in page
+    detector = kd.models.load_model(output / "detector.keras")
+    assert detector.image_size is None
+    index = index_of(faces)
+    np.testing.assert_allclose(detector.scores(index), result.detector.scores(index), atol=1e-6)
+    metrics = json.loads((output / "metrics.json").read_text())
+    network, cooccurrence = metrics["members"]
+    assert network["name"] == "network"
+    assert cooccurrence["depths"] == ["cooccurrence"]
+    assert len(network["losses"]) > 3
+    assert metrics["images"]["train"] + metrics["images"]["test"] == 60
+
+
+def test_test_images_took_no_part(faces, trained):
+    _, result = trained
+    index = index_of(faces)
+    tested = {row.path for row in result.predictions.rows}
+    persons = {path.replace("\\", "/").split("/")[-1][:3] for path in tested}
+    rest = [i for i, path in enumerate(index.paths) if path not in tested]
+    assert not persons & {index.groups[i] for i in rest}
+    with pytest.raises(ValueError, match="calibrat"):
+        kd.evaluation.evaluate_detector(result.detector, index.take(np.array(rest)))
+
+
+def test_a_run_that_was_cut_off_ends_the_same(faces, trained, tmp_path, monkeypatch):
+    predict, calls = _encoded_views.predict_batch, []
+
+    def cut_off(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return predict(*arguments)
+
+    arguments = (index_of(faces), make_network(), tmp_path / "detector")
+    monkeypatch.setattr(_encoded_views, "predict_batch", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        kd.recipes.train_detector(*arguments, verbose=0)
+    assert not (tmp_path / "detector").exists()
+    monkeypatch.setattr(_encoded_views, "predict_batch", predict)
+    with pytest.raises(ValueError, match="differs in `copies`"):
+        kd.recipes.train_detector(*arguments, copies=2, verbose=0)
+    again = kd.recipes.train_detector(*arguments, verbose=0)
+    _, result = trained
+    assert again.members == result.members
+    assert again.detector.threshold == result.detector.threshold
+    np.testing.assert_array_equal(
+        again.detector.scores(faces / "real"), result.detector.scores(faces / "real")
+    )
+
+
+def test_photographs_alone(faces, tmp_path):
+    index = kd.datasets.ImageIndex.from_directory(faces / "real", class_names=None)
+    result = kd.recipes.train_detector(
+        index, output=tmp_path / "detector", fakes="blended", abstain=0.2, verbose=0
+    )
+    assert result.report.num_images == 2 * len(result.predictions)
+    assert "fakes are blends" in (tmp_path / "detector" / "report.html").read_text()
+    assert result.detector.class_names == ("fake", "real")
+
+
+def test_the_head_of_a_member_is_that_of_its_encoded_views(faces, tmp_path):
+    index = index_of(faces)
+    is_fake = index.labels == 0
+    everything = np.arange(len(index))
+    encoder = read_encoder(make_network())
+    model, _ = encoder_model(encoder)
+    views = [View("clean", everything), View("degraded", everything)]
+    encoded = encode_views(model, index, is_fake, views, tmp_path / "state", 0, 0)
+    clean, degraded = np.split(encoded.features, 2)
+    images = np.stack([kd.datasets.load_image(path) for path in index.paths])
+    np.testing.assert_allclose(clean, model.predict(images, verbose=0), atol=1e-5)
+    assert not np.allclose(clean, degraded, atol=1e-3)
+    np.testing.assert_array_equal(encoded.is_fake, np.tile(is_fake, 2))
+    groups = encoded.positions
+    member = solve_member(encoder, encoded, groups, ("fake", "real"), 0, 1, 0)
+    log_odds = np.log(member.classifier.predict(images, verbose=0))
+    log_odds = log_odds[:, 0] - log_odds[:, 1]
+    # Heads that had not seen the images say much the same of them.
+    assert np.corrcoef(log_odds, member.log_odds[:60])[0, 1] > 0.5
+
+
+def test_blends_come_beside_their_originals(faces, tmp_path):
+    index = index_of(faces)
+    model, _ = encoder_model(read_encoder(make_network()))
+    reals = np.flatnonzero(index.labels == 1)
+    encoded = encode_views(
+        model, index, index.labels == 0, [View("blended", reals)], tmp_path / "s", 0, 0
+    )
+    assert encoded.is_fake.sum() == len(reals) == len(encoded.is_fake) / 2
+    for fake in (True, False):
+        assert sorted(encoded.positions[encoded.is_fake == fake]) == sorted(reals)
+    assert encoded.is_blended.all()
+
+
+class TestDepths:
+    def test_networks_are_cut_where_all_goes_through(self):
+        assert cut_points(make_network()) == ("stem", "block_0", "block_1", "block_2", "block_3")
+        assert read_encoder(make_network()).depths == cut_points(make_network())
+
+    def test_at_most_twelve(self):
+        images = keras.Input((8, 8, 3))
+        x = images
+        for i in range(40):
+            x = keras.layers.Conv2D(2, 1, name=f"conv_{i}")(x)
+        names = cut_points(keras.Model(images, x))
+        assert len(names) == 12
+        assert names[-1] == "conv_39"
+
+    def test_neighbours_are_added_as_long_as_they_help(self):
+        best, tried = {2, 3, 4}, []
+
+        class Solution:
+            def __init__(self, depths):
+                tried.append(tuple(depths))
+                self.l2, self.losses = 1, {1: len(best ^ set(depths)) + 0.01 * abs(depths[0] - 3)}
+
+        chosen, losses = _choose(8, Solution)
+        assert chosen == [2, 3, 4]
+        assert len(tried) == len(set(tried)) == len(losses)
+
+    def test_statistics_of_windows_are_averaged(self):
+        encoder = read_encoder(make_network())._replace(depths=("stem", "block_3"))
+        model, widths = encoder_model(encoder, crops_per_side=2)
+        assert widths == [8, 8]
+        images = np.random.default_rng(0).random((2, 30, 40, 3), "float32")
+        one = kd.models.feature_extractor(encoder.network, ["stem", "block_3"])
+        windows = [images[:, y : y + 24, x : x + 24] for y in (0, 6) for x in (0, 16)]
+        expected = np.mean([one.predict(window, verbose=0) for window in windows], axis=0)
+        np.testing.assert_allclose(model.predict(images, verbose=0), expected, atol=1e-5)
+
+
+class TestEncoders:
+    def test_layers_behind_a_path_are_fixed(self, tmp_path):
+        make_network().save(tmp_path / "network.keras")
+        encoder = read_encoder(f"{tmp_path / 'network.keras'}:block_1,block_3")
+        assert (encoder.depths, encoder.is_fixed) == (("block_1", "block_3"), True)
+        assert not read_encoder(tmp_path / "network.keras").is_fixed
+        with pytest.raises(ValueError, match=r"has no layers \['block_9'\]"):
+            read_encoder(f"{tmp_path / 'network.keras'}:block_9")
+
+    def test_a_vector_is_taken_as_it_is(self):
+        network = kd.models.feature_extractor(make_network(), ["block_0", "block_1"])
+        encoder = read_encoder(network)
+        assert encoder.is_fixed
+        assert encoder_model(encoder)[1] == [16]
+
+    @pytest.mark.parametrize(
+        ("encoder", "message"),
+        [
+            (3, "`encoder` must be a Keras model, a path or a name"),
+            ("no such/thing", "perhaps with `:layer,layer` behind it"),
+            ("NoNetwork", "`name` must be one of"),
+            ("missing.keras", "there is no file"),
+            (keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()]), "RGB images"),
+            ([make_network(), make_network()], "networks of different names"),
+        ],
+    )
+    def test_what_is_none_is_refused_before_anything_is_read(self, faces, encoder, message):
+        with pytest.raises(ValueError, match=message):
+            kd.recipes.train_detector(index_of(faces), encoder, verbose=0)
+
+    def test_digest_follows_weights_and_depths(self):
+        encoder = read_encoder(make_network())
+        assert encoder.digest() == read_encoder(make_network()).digest()
+        assert encoder.digest() != read_encoder(make_network(seed=1)).digest()
+        assert encoder.digest() != encoder._replace(depths=("stem",)).digest()
+        assert isinstance(encoder, NetworkEncoder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"index": "faces"}, "`index` must be an `ImageIndex`"),
+        ({"fakes": "none"}, "`fakes` must be one of"),
+        ({"copies": -1}, "`copies` must be an integer"),
+        ({"seed": 0.5}, "`seed` must be an integer"),
+        ({"verbose": 2}, "`verbose` must be an integer"),
+        ({"fake_class": "swap"}, "`fake_class`"),
+    ],
+)
+def test_wrong_arguments_raise(faces, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        kd.recipes.train_detector(**{"index": index_of(faces), "verbose": 0, **arguments})
+
+
+def test_photographs_need_blends(faces):
+    index = kd.datasets.ImageIndex.from_directory(faces / "real", class_names=None)
+    with pytest.raises(ValueError, match="must have labels for fakes='given'"):
+        kd.recipes.train_detector(index, verbose=0)
