@@ -86,3 +86,20 @@ def fresh_state():
 def free_memory():
     yield
     gc.collect()
+
+
+@pytest.fixture(scope="module")
+def eagerly():
+    """TensorFlow takes longer to trace a function than to run it once operation by operation.
+
+    For modules whose tests train and predict little, and leave it to others, such as
+    tests/contract, that everything runs in a graph.
+    """
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)

@@ -7,6 +7,8 @@ import pytest
 
 import keras_deepfake as kd
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 @keras.saving.register_keras_serializable("tests")
 class Hidden(keras.layers.Layer):
