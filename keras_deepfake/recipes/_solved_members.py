@@ -10,7 +10,7 @@ from keras_deepfake.models.solved_head import solve_head
 from keras_deepfake.recipes._network_encoders import encoder_model
 
 # Enough to tell depths apart; each combination that is tried is solved several times.
-MOST_ROWS_TO_CHOOSE = 2000
+MOST_ROWS_TO_CHOOSE = 1000
 
 
 class SolvedMember(NamedTuple):
