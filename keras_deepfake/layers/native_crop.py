@@ -88,6 +88,7 @@ class NativeCrop(keras.layers.Layer):
 def _sampling_matrix(side, size, place, step):
     """Matrix `(size, side)` that takes pixels `step` apart; of one pixel each where it is 1."""
     side_float = ops.cast(side, "float32")
+    # Rounding must not move a window that lies on a whole pixel.
     start = ops.floor((side_float - size * step) * place + 1e-3)
     positions = start + (ops.arange(size, dtype="float32") + 0.5) * step - 0.5
     positions = ops.clip(positions, 0.0, side_float - 1.0)

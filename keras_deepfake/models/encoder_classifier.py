@@ -30,7 +30,7 @@ from keras_deepfake.models._name_scopes import own_name_scope
 from keras_deepfake.models.detection_model import DetectionModel
 from keras_deepfake.models.image_batches import class_numbers
 from keras_deepfake.models.model_copy import copy_model
-from keras_deepfake.models.solved_head import PENALTIES, solve_head
+from keras_deepfake.models.solved_head import PENALTIES, check_solvable, solve_head
 from keras_deepfake.models.training_data import check_classes, takes_class_numbers
 
 
@@ -311,12 +311,16 @@ class EncoderClassifier(DetectionModel):
                 "`y` must be left out unless `x` is an array of images: an `ImageIndex` and a "
                 f"dataset bring their labels; got {type(x).__name__} for `x`."
             )
-        y = None if y is None else class_numbers(y, len(self.class_names))
+        known = getattr(x, "labels", None) if y is None else class_numbers(y, len(self.class_names))
+        if known is not None:
+            penalties = [l2] if isinstance(l2, float) else l2
+            groups = None if groups is None else check_entries("groups", groups, len(known))
+            check_solvable(known, len(self.class_names), groups, penalties, seed=seed)
 
         head = self.get_layer("head")
         features, labels = encode(
             keras.Model(self.inputs[0], head.input),
-            x if y is None else (x, np.array(y)),
+            x if y is None else (x, np.array(known)),
             image_size=self._image_size(),
             batch_size=batch_size,
             num_classes=len(self.class_names),

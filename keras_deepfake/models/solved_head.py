@@ -12,8 +12,7 @@ PENALTIES = tuple(10.0 ** (-exponent / 2) for exponent in range(-2, 11))
 _PATIENCE = 2
 # Largest entry of the gradient at which a solution counts as reached.
 _TOLERANCE = {"choosing": 1e-4, "final": 1e-6}
-# Images that penalties are compared on, and values that are worth the time of float64.
-_MOST_TO_CHOOSE = 2000
+# Values that are worth the time of float64.
 _MOST_IN_DOUBLE = 2**25
 
 
@@ -52,9 +51,7 @@ def solve_head(
 
     It minimises the mean cross-entropy plus `l2` times the sum of the squared weights of
     standardised features. With several penalties, each is tried by cross-validation in which no
-    group is on both sides, and that of the smallest cross-entropy is taken. Of more than 2000
-    images so many are drawn for this, and the penalty is then weakened as the number grows,
-    which leaves the prior that it stands for as it is.
+    group is on both sides, and that of the smallest cross-entropy is taken.
 
     Args:
         features: Float array `(images, features)`.
@@ -75,36 +72,31 @@ def solve_head(
         ValueError: If features are not finite, or a class has no image or too few groups.
     """
     labels = np.asarray(labels)
-    _check_classes(labels, num_classes)
+    penalties = [l2] if isinstance(l2, float) else list(l2)
+    folds = check_solvable(labels, num_classes, groups, penalties, num_folds, seed)
     mean, scale = _moments(features, standardize)
     rows, to_kernel = _compressed(features, mean, scale)
-    penalties = [l2] if isinstance(l2, float) else list(l2)
-    losses, probabilities = {}, None
-    if len(penalties) == 1:
-        (l2,) = penalties
-    elif len(labels) <= _MOST_TO_CHOOSE:
-        folds = _folds(labels, num_classes, groups, num_folds, seed)
+    l2, losses, probabilities = penalties[0], {}, None
+    if folds is not None:
         l2, losses, probabilities = _choose(rows, labels, num_classes, penalties, folds, is_softmax)
-    else:
-        folds = _folds(labels, num_classes, groups, num_folds, seed)
-        drawn = np.random.default_rng(seed).permutation(len(labels))[:_MOST_TO_CHOOSE]
-        few = solve_head(
-            features[np.sort(drawn)],
-            labels[np.sort(drawn)],
-            num_classes,
-            None if groups is None else [groups[i] for i in np.sort(drawn)],
-            penalties,
-            standardize,
-            is_softmax,
-            num_folds,
-            seed,
-        )
-        losses, l2 = few.losses, few.l2 * _MOST_TO_CHOOSE / len(labels)
-        probabilities = _held_out(rows, labels, num_classes, l2, folds, is_softmax)
     solver = _Solver(num_classes, is_softmax, _TOLERANCE["final"])
     kernel, bias = solver.solve(rows, labels, l2)
     kernel = to_kernel(kernel) / scale[:, None]
     return HeadSolution(l2, losses, probabilities, kernel, bias - mean @ kernel)
+
+
+def check_solvable(labels, num_classes, groups=None, penalties=PENALTIES, num_folds=5, seed=0):
+    """Raise for what no head can be solved on, before the images are encoded.
+
+    Returns:
+        The folds of the cross-validation, pairs of training and held-out positions, or `None`
+        where there is one penalty only.
+    """
+    labels = np.asarray(labels)
+    _check_classes(labels, num_classes)
+    if len(penalties) == 1:
+        return None
+    return _folds(labels, num_classes, groups, num_folds, seed)
 
 
 class _Solver:
@@ -140,30 +132,19 @@ class _Solver:
 
 
 def _choose(rows, labels, num_classes, penalties, folds, is_softmax):
-    solvers = _solvers(folds, num_classes, is_softmax)
+    solvers = [_Solver(num_classes, is_softmax, _TOLERANCE["choosing"]) for _ in folds]
     losses, best = {}, None
     for l2 in penalties:
-        probabilities = _held_out(rows, labels, num_classes, l2, folds, is_softmax, solvers)
+        probabilities = np.empty((len(labels), num_classes))
+        for solver, (train, held_out) in zip(solvers, folds, strict=True):
+            kernel, bias = solver.solve(rows[train], labels[train], l2)
+            probabilities[held_out] = _probabilities(rows[held_out] @ kernel + bias, is_softmax)
         losses[l2] = _cross_entropy(probabilities, labels, is_softmax)
         if best is None or losses[l2] < losses[best[0]]:
             best = (l2, probabilities)
         elif len(losses) - list(losses).index(best[0]) > _PATIENCE:
             break
     return best[0], losses, best[1]
-
-
-def _solvers(folds, num_classes, is_softmax):
-    return [_Solver(num_classes, is_softmax, _TOLERANCE["choosing"]) for _ in folds]
-
-
-def _held_out(rows, labels, num_classes, l2, folds, is_softmax, solvers=None):
-    """Probabilities of each image by a head that was solved on the other folds."""
-    probabilities = np.empty((len(labels), num_classes))
-    solvers = solvers or _solvers(folds, num_classes, is_softmax)
-    for solver, (train, held_out) in zip(solvers, folds, strict=True):
-        kernel, bias = solver.solve(rows[train], labels[train], l2)
-        probabilities[held_out] = _probabilities(rows[held_out] @ kernel + bias, is_softmax)
-    return probabilities
 
 
 def _check_classes(labels, num_classes):
@@ -201,18 +182,19 @@ def _compressed(features, mean, scale):
     A penalty on all weights alike leaves them in the span of the images. Where there are fewer
     images than features, the Cholesky factor of the rows' products stands for the rows exactly.
     """
-    rows = ((features - mean) / scale).astype(
-        "float64" if features.size <= _MOST_IN_DOUBLE else "float32"
-    )
-    count, width = rows.shape
-    if width <= 2 * count:
+    count, width = features.shape
+    is_compressed = width > 2 * count
+    # The factor of a matrix that is nearly singular needs double precision.
+    is_double = is_compressed or features.size <= _MOST_IN_DOUBLE
+    rows = ((features - mean) / scale).astype("float64" if is_double else "float32", copy=False)
+    if not is_compressed:
         return rows, lambda kernel: kernel
     from scipy.linalg import cholesky, solve_triangular
 
     products = rows @ rows.T
     # The mean is gone, so that the products are singular.
     products[np.diag_indices(count)] += 1e-10 * max(np.trace(products), 1.0) / count
-    factor = cholesky(products.astype("float64"), lower=True)
+    factor = cholesky(products, lower=True)
 
     def to_kernel(kernel):
         return rows.T @ solve_triangular(factor, kernel, lower=True, trans="T")

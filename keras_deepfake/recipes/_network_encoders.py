@@ -43,7 +43,7 @@ class NetworkEncoder(NamedTuple):
         return digest.hexdigest()[:16]
 
     def parts(self, crops_per_side=1):
-        """For each depth a model from images of any size to a vector."""
+        """The input for images of any size, and the vector of each depth as a Keras tensor."""
         outputs = [self.network.get_layer(depth).output for depth in self.depths]
         vectors = [pooled(x) if len(x.shape) > 2 else x for x in outputs]
         core = keras.Model(self.network.inputs[0], vectors, name=self.name)
@@ -131,17 +131,13 @@ def read_encoder(encoder):
 
 def cut_points(network):
     """Names of layers through which all of a network goes, spread over its depth."""
-    candidates, weighted, last = [], 0, network.layers[-1]
+    candidates, weighted = [], 0
     for layer in network.layers:
         weighted += bool(layer.weights)
         if not weighted or isinstance(layer.output, list) or len(layer.output.shape) < 3:
             continue
-        try:
-            # The rest of the network follows from this output alone.
-            keras.Model(layer.output, network.outputs[0])
-        except ValueError:
-            if layer is not last:
-                continue
+        if layer is not network.layers[-1] and not _is_cut(network, layer):
+            continue
         candidates.append((weighted, layer.name))
     depths = np.array([depth for depth, _ in candidates])
     shares = np.arange(1, MOST_DEPTHS + 1) / MOST_DEPTHS * weighted
@@ -151,3 +147,12 @@ def cut_points(network):
         # Of the layers of one depth the last: after the sum, not before.
         chosen.add(int(np.flatnonzero(depths == depth)[-1]))
     return tuple(candidates[place][1] for place in sorted(chosen))
+
+
+def _is_cut(network, layer):
+    """Whether all that follows in a network comes from the output of this layer alone."""
+    try:
+        keras.Model(layer.output, network.outputs[0])
+    except ValueError:
+        return False
+    return True

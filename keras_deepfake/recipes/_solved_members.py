@@ -32,12 +32,13 @@ class SolvedMember(NamedTuple):
     log_odds: np.ndarray
 
 
-def solve_member(encoder, views, groups, class_names, fake_index, crops_per_side, seed):
+def solve_member(encoder, views, widths, groups, class_names, fake_index, crops_per_side, seed):
     """Choose the depths of an encoder, solve its head, and make the classifier.
 
     Args:
         encoder: `NetworkEncoder`.
         views: `EncodedViews` of all its depths.
+        widths: Integers, how many features each depth has.
         groups: Array, the group of each row; rows of one image share theirs.
         class_names: Two strings.
         fake_index: 0 or 1.
@@ -47,7 +48,6 @@ def solve_member(encoder, views, groups, class_names, fake_index, crops_per_side
     Returns:
         A `SolvedMember`.
     """
-    _, widths = encoder_model(encoder, crops_per_side)
     ends = np.cumsum(widths)
     columns = [np.arange(end - width, end) for end, width in zip(ends, widths, strict=True)]
     labels = np.where(views.is_fake, fake_index, 1 - fake_index)

@@ -1,14 +1,19 @@
 """The recommended recipe: encoders that are kept as they are, under heads that are solved."""
 
 import json
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import keras
 import numpy as np
 
-from keras_deepfake._arguments import check_choice, check_flag, check_integer, check_seed
+from keras_deepfake._arguments import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    check_seed,
+)
 from keras_deepfake._classes import CLASS_NAMES, check_class_names, find_fake
 from keras_deepfake._files import atomic_write
 from keras_deepfake.datasets import ImageIndex, load_image
@@ -18,9 +23,11 @@ from keras_deepfake.evaluation import (
     evaluate_detector,
     predict_images,
 )
-from keras_deepfake.evaluation.calibration import calibrated_detector, digests
+from keras_deepfake.evaluation.calibration import calibrated_detector, check_rates, digests
 from keras_deepfake.models import Detector
 from keras_deepfake.models.image_batches import image_batches
+from keras_deepfake.models.solved_head import check_solvable
+from keras_deepfake.recipes._calibration_notes import with_notes
 from keras_deepfake.recipes._encoded_views import View, encode_views
 from keras_deepfake.recipes._network_encoders import (
     cooccurrence_encoder,
@@ -155,6 +162,12 @@ def train_detector(
         class_names = check_class_names(index.class_names, 2)
     fake_index = find_fake(class_names, fake_class)
     copies = check_integer("copies", copies, 0, 100)
+    if false_positive_rate is not None:
+        false_positive_rate = check_number(
+            "false_positive_rate", false_positive_rate, above=0, below=1
+        )
+    if abstain is not None:
+        abstain = check_number("abstain", abstain, above=0, below=1)
     seed = check_seed(seed)
     check_flag("overwrite", overwrite)
     verbose = check_integer("verbose", verbose, 0, 1)
@@ -186,6 +199,7 @@ def train_detector(
     is_fake = np.zeros(len(train), bool) if is_unlabelled else train.labels == fake_index
     views = _views(is_fake, fakes, copies)
     groups = np.array(range(len(train)) if train.groups is None else _numbers(train.groups))
+    _check_training(views, is_fake, groups, fakes, seed, false_positive_rate, abstain)
     crops = [_crops_per_side(encoder, train) for encoder in encoders]
     identity = {
         "index": index_digest(index),
@@ -203,7 +217,7 @@ def train_detector(
         solved = []
         for number, encoder in enumerate(encoders):
             say(f"Encoding by {encoder.name}")
-            model, _ = encoder_model(encoder, crops[number])
+            model, widths = encoder_model(encoder, crops[number])
             encoded = encode_views(
                 model, train, is_fake, views, run.state / str(number), seed, verbose
             )
@@ -211,6 +225,7 @@ def train_detector(
             member = solve_member(
                 encoder,
                 encoded,
+                widths,
                 groups[encoded.positions],
                 class_names,
                 fake_index,
@@ -274,6 +289,22 @@ def _views(is_fake, fakes, copies):
     return views
 
 
+def _check_training(views, is_fake, groups, fakes, seed, false_positive_rate, abstain):
+    """Raise for what heads and calibration would refuse once everything is encoded."""
+    positions = np.concatenate([view.positions for view in views])
+    made_fake = np.concatenate(
+        [np.full(len(view.positions), view.name == "blended") for view in views]
+    )
+    originals = positions[made_fake]
+    labels = np.concatenate([is_fake[positions] | made_fake, is_fake[originals]]).astype(int)
+    positions = np.concatenate([positions, originals])
+    check_solvable(labels, 2, groups[positions].tolist(), seed=seed)
+    if fakes == "both":
+        labels = is_fake[np.concatenate([v.positions for v in views if v.name != "blended"])]
+    num_fakes = int(np.sum(labels))
+    check_rates(num_fakes, len(labels) - num_fakes, false_positive_rate, abstain)
+
+
 def _numbers(groups):
     numbers = {}
     return [numbers.setdefault(group, len(numbers)) for group in groups]
@@ -303,12 +334,15 @@ def _calibrated(
     seen = set()
     for batch in image_batches(train, detector.input_shape):
         seen.update(digests(batch.pixels))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        detector = calibrated_detector(
-            detector, encoded.is_fake[rows], log_odds[rows], seen, false_positive_rate, abstain
-        )
-    return detector, [str(warning.message) for warning in caught]
+    return with_notes(
+        calibrated_detector,
+        detector,
+        encoded.is_fake[rows],
+        log_odds[rows],
+        seen,
+        false_positive_rate,
+        abstain,
+    )
 
 
 def _blended_test(test, fake_index, seed):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ from keras_deepfake.evaluation import (
     predict_images,
 )
 from keras_deepfake.models import ConvAutoencoder, Detector
+from keras_deepfake.recipes._calibration_notes import with_notes
 from keras_deepfake.recipes._run_folders import check_output, run_folder
 from keras_deepfake.recipes._splits import index_digest, split_with_pretraining
 from keras_deepfake.recipes._study_pictures import StudyPictures
@@ -181,7 +181,7 @@ def train_study(
         history, classifier_metrics = train_classifier(
             classifier, parts, settings, seed, run.state, verbose
         )
-        detector, notes = _calibrated(classifier, parts[1], fake_class)
+        detector, notes = with_notes(calibrate, classifier, parts[1], fake_class=fake_class)
         for note in notes:
             say(note)
         save_model(detector, run.results / "detector.keras")
@@ -218,17 +218,3 @@ def train_study(
             sections=[("About these figures", origin, *notes), *pictures.sections],
         )
     return TrainedStudy(autoencoder, detector, histories, report, predictions)
-
-
-def _calibrated(classifier, validation, fake_class):
-    """The calibrated detector, and what calibration warns of, which belongs on the page."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        detector = calibrate(classifier, validation, fake_class=fake_class)
-    notes = [str(warning.message) for warning in caught if warning.category is UserWarning]
-    for warning in caught:
-        if warning.category is not UserWarning:
-            warnings.warn_explicit(
-                warning.message, warning.category, warning.filename, warning.lineno
-            )
-    return detector, notes

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 import keras_deepfake as kd
+from keras_deepfake.models import encoder_classifier, solved_head
 from keras_deepfake.models.solved_head import solve_head
 
 CLASSES = ("fake", "real")
@@ -195,3 +196,31 @@ def test_labels_are_given_once(faces):
     batches = [(faces[0], faces[1])]
     with pytest.raises(ValueError, match="`y` must be left out unless"):
         make_classifier().fit_head(batches, faces[1], verbose=0)
+
+
+def test_many_values_are_solved_in_single_precision(monkeypatch):
+    monkeypatch.setattr(solved_head, "_MOST_IN_DOUBLE", 0)
+    for num_images, width in ((60, 8), (60, 150), (400, 1000)):
+        features, labels = make_features(num_images, width)
+        solution = solve_head(features, labels, 2, l2=0.01)
+        slopes, offset = gradient(solution, features, labels, True, True)
+        np.testing.assert_allclose(slopes, 0, atol=2e-4)
+        np.testing.assert_allclose(offset, 0, atol=2e-4)
+
+
+def test_what_cannot_be_solved_is_told_before_anything_is_encoded(faces, monkeypatch):
+    monkeypatch.setattr(encoder_classifier, "encode", None)
+    classifier = make_classifier()
+    with pytest.raises(ValueError, match="got none of class number 1"):
+        classifier.fit_head(faces[0], np.zeros(40, int), verbose=0)
+    with pytest.raises(ValueError, match="`groups` must have one entry for each image"):
+        classifier.fit_head(*faces, groups=[1, 2], verbose=0)
+    with pytest.raises(ValueError, match="at least 2 groups of each class"):
+        classifier.fit_head(*faces, groups=faces[1].tolist(), verbose=0)
+
+
+def test_the_penalty_is_one_of_those_given_however_many_images_there_are():
+    features, labels = make_features(2100, width=4)
+    solution = solve_head(features, labels, 2, l2=[1.0, 0.01])
+    assert solution.l2 in (1.0, 0.01)
+    assert set(solution.losses) == {1.0, 0.01}

@@ -138,7 +138,7 @@ def test_the_head_of_a_member_is_that_of_its_encoded_views(faces, tmp_path):
     is_fake = index.labels == 0
     everything = np.arange(len(index))
     encoder = read_encoder(make_network())
-    model, _ = encoder_model(encoder)
+    model, widths = encoder_model(encoder)
     views = [View("clean", everything), View("degraded", everything)]
     encoded = encode_views(model, index, is_fake, views, tmp_path / "state", 0, 0)
     clean, degraded = np.split(encoded.features, 2)
@@ -147,7 +147,7 @@ def test_the_head_of_a_member_is_that_of_its_encoded_views(faces, tmp_path):
     assert not np.allclose(clean, degraded, atol=1e-3)
     np.testing.assert_array_equal(encoded.is_fake, np.tile(is_fake, 2))
     groups = encoded.positions
-    member = solve_member(encoder, encoded, groups, ("fake", "real"), 0, 1, 0)
+    member = solve_member(encoder, encoded, widths, groups, ("fake", "real"), 0, 1, 0)
     log_odds = np.log(member.classifier.predict(images, verbose=0))
     log_odds = log_odds[:, 0] - log_odds[:, 1]
     # Heads that had not seen the images say much the same of them.
@@ -239,7 +239,6 @@ class TestEncoders:
         assert encoder.digest() == read_encoder(make_network()).digest()
         assert encoder.digest() != read_encoder(make_network(seed=1)).digest()
         assert encoder.digest() != encoder._replace(depths=("stem",)).digest()
-        assert isinstance(encoder, NetworkEncoder)
 
 
 @pytest.mark.parametrize(
@@ -262,3 +261,33 @@ def test_photographs_need_blends(faces):
     index = kd.datasets.ImageIndex.from_directory(faces / "real", class_names=None)
     with pytest.raises(ValueError, match="must have labels for fakes='given'"):
         kd.recipes.train_detector(index, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"false_positive_rate": 2}, "`false_positive_rate` must be a finite number above 0"),
+        ({"abstain": "x"}, "`abstain` must be a finite number above 0"),
+        ({"false_positive_rate": 0.001}, "`false_positive_rate`=0.001 needs at least 999 real"),
+        ({"abstain": 0.001}, "`abstain`=0.001 needs at least 999 fake images"),
+    ],
+)
+def test_what_calibration_refuses_is_told_before_anything_is_encoded(
+    faces, tmp_path, monkeypatch, arguments, message
+):
+    monkeypatch.setattr(detector_training, "encode_views", None)
+    with pytest.raises(ValueError, match=message):
+        kd.recipes.train_detector(
+            index_of(faces), output=tmp_path / "detector", verbose=0, **arguments
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_persons_that_are_too_few_are_told_before_anything_is_encoded(faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(detector_training, "encode_views", None)
+    index = kd.datasets.ImageIndex.from_directory(
+        faces, groups=lambda path: f"{'real' in path}{path[-5] in '13579'}"
+    )
+    with pytest.raises(ValueError, match="at least 2 groups of each class"):
+        kd.recipes.train_detector(index, output=tmp_path / "detector", verbose=0)
+    assert not list(tmp_path.iterdir())
