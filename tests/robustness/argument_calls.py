@@ -175,6 +175,7 @@ def _layer_calls(fixtures):
         "GeMPooling": Call(layers.GeMPooling, {}, use),
         "MaskingNoise": Call(layers.MaskingNoise, {"rate": 0.5}, train),
         "MomentPooling": Call(layers.MomentPooling, {}, use),
+        "NativeCrop": Call(layers.NativeCrop, {"crop_size": (8, 8)}, use),
         "NeighboringPixelResidual": Call(layers.NeighboringPixelResidual, {}, use),
         "RGBToYCbCr": Call(layers.RGBToYCbCr, {}, use),
         "RandomDegradation": Call(layers.RandomDegradation, {}, train),
