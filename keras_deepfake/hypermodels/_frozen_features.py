@@ -8,12 +8,22 @@ import tempfile
 import keras
 import numpy as np
 import tensorflow as tf
+from keras_tuner.errors import FatalValueError
 
 from keras_deepfake import datasets
 from keras_deepfake.hypermodels._fit_arguments import is_batched
 from keras_deepfake.models.prediction import predict_batch
+from keras_deepfake.models.solved_head import solve_head
 
 ENCODING_BATCH_SIZE = 32
+# Arguments of `fit` that mean nothing to a head that is solved.
+_UNSOLVABLE = {
+    "class_weight",
+    "sample_weight",
+    "steps_per_epoch",
+    "validation_split",
+    "validation_steps",
+}
 
 
 class FrozenFeatures:
@@ -69,6 +79,71 @@ class FrozenFeatures:
         head.history = model.history
         return head.fit(**arguments)
 
+    def solve(self, model, encoder_settings, arguments, l2, metrics, is_kept):
+        """Solves the head of `model`; callbacks see one epoch of it.
+
+        Args:
+            model: As for `fit`.
+            encoder_settings: As for `fit`.
+            arguments: Arguments of `keras.Model.fit` by name.
+            l2: Float above 0, the penalty.
+            metrics: Metrics as those of `model`, not yet in use.
+            is_kept: Boolean, whether the outputs of the encoder serve later trials too.
+
+        Returns:
+            The `History`.
+        """
+        if unfit := _UNSOLVABLE & arguments.keys():
+            raise FatalValueError(
+                f"A head that is solved takes all images once and alike; leave out "
+                f"{sorted(unfit)}, or search with `head='trained'`."
+            )
+        kept = self._kept_for(model.encoder, encoder_settings) if is_kept else {}
+        first = model.layers[model.layers.index(model.encoder) + 1]
+        head = model.get_layer("head")
+        pooling = None if first is head else keras.Model(first.input, head.input)
+        pairs = {"": (arguments["x"], arguments.get("y"))}
+        if arguments.get("validation_data") is not None:
+            validation = arguments["validation_data"]
+            is_dataset = isinstance(validation, tf.data.Dataset)
+            pairs["val_"] = (validation,) if is_dataset else tuple(validation)
+        data = {}
+        for prefix, parts in pairs.items():
+            features, labels, *weights = _encoded_parts(model.encoder, parts, kept)
+            if weights:
+                raise FatalValueError(
+                    "A head that is solved takes all images alike; leave out the sample weights."
+                )
+            data[prefix] = (
+                features if pooling is None else _array_features(pooling, features),
+                np.asarray(labels),
+            )
+        features, labels = data[""]
+        solution = solve_head(
+            features,
+            labels.argmax(axis=1),
+            len(model.class_names),
+            l2=l2,
+            is_softmax=model.activation == "softmax",
+        )
+        head.set_weights([solution.kernel, solution.bias])
+
+        scorer = keras.Model(head.input, model.output)
+        scorer.compile(loss=model.loss, metrics=metrics)
+        logs = {}
+        for prefix, (features, labels) in data.items():
+            values = scorer.evaluate(features, labels, verbose=0, return_dict=True)
+            logs |= {f"{prefix}{name}": value for name, value in values.items()}
+        callbacks = keras.callbacks.CallbackList(
+            arguments.get("callbacks"), add_history=True, model=model, epochs=1, steps=1
+        )
+        epoch = arguments.get("initial_epoch", 0)
+        callbacks.on_train_begin()
+        callbacks.on_epoch_begin(epoch)
+        callbacks.on_epoch_end(epoch, logs)
+        callbacks.on_train_end(logs)
+        return model.history
+
     def _kept_for(self, encoder, settings):
         """What was encoded by this encoder, which its settings and weights tell from others."""
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
@@ -112,6 +187,15 @@ def _encoded(encoder, data, kept):
     return kept[id(data)][1]
 
 
+def _encoded_parts(encoder, parts, kept):
+    """What the encoder makes of images, and what comes with them: labels, weights."""
+    images, *rest = parts
+    encoded = _encoded(encoder, images, kept)
+    if isinstance(encoded, _DatasetFeatures):
+        return encoded.parts
+    return [encoded, *rest]
+
+
 def _array_features(encoder, images):
     return np.concatenate(
         [
@@ -140,9 +224,9 @@ class _DatasetFeatures:
                 features = predict_batch(encoder, _array(images))
                 file.write(np.ascontiguousarray(features).tobytes())
                 rest.append([_array(part) for part in others])
-        self._parts = [np.concatenate(parts) for parts in zip(*rest, strict=True)]
-        shape = (len(self._parts[0]), *features.shape[1:])
-        self._parts.insert(0, np.memmap(path, features.dtype, "r", shape=shape))
+        self.parts = [np.concatenate(parts) for parts in zip(*rest, strict=True)]
+        shape = (len(self.parts[0]), *features.shape[1:])
+        self.parts.insert(0, np.memmap(path, features.dtype, "r", shape=shape))
         if self._order is not None:
             # Where in the file each image of the index is: the orders of epochs refer to these.
             self._order.epoch = 0
@@ -156,9 +240,9 @@ class _DatasetFeatures:
         elif seed is not None and not self._is_of_the_library:
 
             def order(epoch):
-                return np.random.default_rng([seed, epoch]).permutation(len(self._parts[0]))
+                return np.random.default_rng([seed, epoch]).permutation(len(self.parts[0]))
 
-        return _Batches(self._parts, batch_size, order, initial_epoch)
+        return _Batches(self.parts, batch_size, order, initial_epoch)
 
     def _library_rows(self, epoch):
         self._order.epoch = epoch

@@ -13,7 +13,11 @@ from keras_deepfake.hypermodels._encoder_sources import (
     check_encoder,
 )
 from keras_deepfake.hypermodels._fit_arguments import data_order, in_batches
-from keras_deepfake.hypermodels._frozen_features import FrozenFeatures, can_be_kept
+from keras_deepfake.hypermodels._frozen_features import (
+    ENCODING_BATCH_SIZE,
+    FrozenFeatures,
+    can_be_kept,
+)
 from keras_deepfake.hypermodels._ranges import (
     check_batch_sizes,
     check_choices,
@@ -26,7 +30,7 @@ from keras_deepfake.hypermodels._ranges import (
 from keras_deepfake.hypermodels._search_checks import check_pixels
 from keras_deepfake.hypermodels.hyper_conv_autoencoder import HyperConvAutoencoder
 from keras_deepfake.hypermodels.seeded_hyper_model import SeededHyperModel
-from keras_deepfake.models import EncoderClassifier
+from keras_deepfake.models import EncoderClassifier, solved_head
 from keras_deepfake.models.model_copy import copy_model
 
 PENALTIES = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
@@ -41,6 +45,14 @@ HEAD = (
     "learning_rate",
     "batch_size",
 )
+# What is no hyperparameter of a head that is solved.
+SOLVED = {
+    "l1": 0.0,
+    "dropout": 0.0,
+    "trainable_encoder": False,
+    "learning_rate": 1e-3,
+    "batch_size": ENCODING_BATCH_SIZE,
+}
 PRETRAINING_BATCH_SIZE = 64
 # Of so many encoders the outputs are kept, where a function of hyperparameters makes them.
 MOST_ENCODERS = 4
@@ -76,6 +88,12 @@ class HyperEncoderClassifier(SeededHyperModel):
     float noise. This holds for arrays and for datasets of this library; see `cache_features`
     for others. With `validation_split` or a number of steps the encoder runs in every step.
 
+    With `head="solved"` a trial trains nothing: its head is the logistic regression that
+    `EncoderClassifier.fit_head` solves, on the frozen encoder's outputs, in one epoch. The
+    hyperparameters are then those of the encoder, `pooling`, `head_activation` and `l2`, the
+    penalty on the weights of standardised features; all other ranges do not act. A search over
+    encoders, poolings and penalties encodes the images once for each encoder.
+
     Search on arrays or `tf.data.Dataset`s with one-hot labels; batches of a dataset are resized
     to each trial's `batch_size`. Every trial has its own seed, a function of `seed` and its
     hyperparameters.
@@ -93,9 +111,11 @@ class HyperEncoderClassifier(SeededHyperModel):
         pretraining_dataset: Images to pretrain on: an array, or a `tf.data.Dataset` of images
             or of tuples that begin with them. By default the training images of the search.
         pretraining_epochs: Integer of 0 or more.
-        l1: Ascending numbers of 0 or more, L1 penalties on the head. The default ranges of `l1`
-            and `l2` are powers of ten and 0.
-        l2: The same for the L2 penalty.
+        head: `"trained"` or `"solved"`.
+        l1: Ascending numbers of 0 or more, L1 penalties on the head; by default powers of ten
+            and 0.
+        l2: The same for the L2 penalty. Those of a solved head are above 0, by default from
+            10^-5 to 10.
         pooling: Among `"flatten"`, `"avg"`, `"max"` and `"gem"` for a feature map, and `"cls"`
             in place of `"gem"` for tokens. `None`: all that suit the encoder. One that ends in
             a vector has no pooling.
@@ -156,8 +176,9 @@ class HyperEncoderClassifier(SeededHyperModel):
         features="latent",
         pretraining_dataset=None,
         pretraining_epochs=10,
+        head="trained",
         l1=PENALTIES,
-        l2=PENALTIES,
+        l2=None,
         pooling=None,
         head_activation=("softmax", "sigmoid"),
         dropout=(0.0, 0.1, 0.25, 0.5),
@@ -201,8 +222,13 @@ class HyperEncoderClassifier(SeededHyperModel):
         if pretraining_dataset is not None:
             check_pixels("pretraining_dataset", pretraining_dataset)
         self.pretraining_epochs = check_integer("pretraining_epochs", pretraining_epochs, 0)
+        self.head = check_choice("head", head, ("trained", "solved"))
         self.l1 = check_numbers("l1", l1, 0)
+        if l2 is None:
+            l2 = sorted(solved_head.PENALTIES) if head == "solved" else PENALTIES
         self.l2 = check_numbers("l2", l2, 0)
+        if head == "solved" and self.l2[0] == 0:
+            raise ValueError(f"`l2` of a solved head must be above 0; got {self.l2}.")
         self.head_activation = check_choices(
             "head_activation", head_activation, ("softmax", "sigmoid")
         )
@@ -227,11 +253,15 @@ class HyperEncoderClassifier(SeededHyperModel):
             Dictionary.
         """
         settings = self._encoder_settings(hp)
-        settings["l1"] = choose(hp, "l1", self.l1, 0.01)
+        is_trained = self.head == "trained"
+        if is_trained:
+            settings["l1"] = choose(hp, "l1", self.l1, 0.01)
         settings["l2"] = choose(hp, "l2", self.l2, 0.1)
         if self.pooling:
             settings["pooling"] = choose(hp, "pooling", self.pooling, "flatten")
         settings["head_activation"] = choose(hp, "head_activation", self.head_activation, "softmax")
+        if not is_trained:
+            return {**settings, **SOLVED}
         settings["dropout"] = choose(hp, "dropout", self.dropout, 0.0)
         settings["trainable_encoder"] = choose(
             hp, "trainable_encoder", self.trainable_encoder, True
@@ -258,17 +288,19 @@ class HyperEncoderClassifier(SeededHyperModel):
         # A trial that goes on has a trained encoder in its checkpoint.
         if self.tunes_architecture and not arguments.get("initial_epoch"):
             self._pretrain(settings, model, arguments)
+        encoder_settings = {name: value for name, value in settings.items() if name not in HEAD}
+        is_kept = can_be_kept(arguments, self.cache_features)
+        if self.head == "solved":
+            return self._frozen_features.solve(
+                model, encoder_settings, arguments, settings["l2"], self._metrics(model), is_kept
+            )
         encoder = model.encoder
         has_random_layers = len(encoder.variables) > len(encoder.weights)
-        if (
-            encoder.trainable_variables
-            or has_random_layers
-            or not can_be_kept(arguments, self.cache_features)
-        ):
+        if encoder.trainable_variables or has_random_layers or not is_kept:
             return super().fit_model(settings, model, arguments)
         return self._frozen_features.fit(
             model,
-            {name: value for name, value in settings.items() if name not in HEAD},
+            encoder_settings,
             arguments,
             settings["batch_size"],
             self._metrics(model),
@@ -292,7 +324,8 @@ class HyperEncoderClassifier(SeededHyperModel):
             "pooling": settings.get("pooling"),
             "activation": settings["head_activation"],
             "l1": settings["l1"],
-            "l2": settings["l2"],
+            # The penalty of a solved head is no term of the loss.
+            "l2": 0.0 if self.head == "solved" else settings["l2"],
             "dropout": settings["dropout"],
         }
         if autoencoder is not None:

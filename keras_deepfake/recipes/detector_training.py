@@ -171,8 +171,6 @@ def train_detector(
     seed = check_seed(seed)
     check_flag("overwrite", overwrite)
     verbose = check_integer("verbose", verbose, 0, 1)
-    check_output(output, overwrite)
-    say = print if verbose else lambda *_: None
     given = [] if encoder is None else encoder if isinstance(encoder, (list, tuple)) else [encoder]
     encoders = [*map(read_encoder, given), cooccurrence_encoder()]
     if len({encoder.name for encoder in encoders}) < len(encoders):
@@ -180,6 +178,8 @@ def train_detector(
             f"`encoder` must hold networks of different names; got "
             f"{[encoder.name for encoder in encoders]}."
         )
+    check_output(output, overwrite)
+    say = print if verbose else lambda *_: None
     if not given:
         say(
             "No encoder is given: co-occurrences of neighbouring differences are all that is "

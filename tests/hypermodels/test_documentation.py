@@ -24,7 +24,7 @@ def test_every_block_of_the_page_runs(tmp_path, monkeypatch):
         folder.mkdir(parents=True, exist_ok=True)
         keras.utils.save_img(folder / f"{i}.png", image, scale=False)
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     namespace = {}
     for block in blocks:
         for text, smaller in SMALLER.items():

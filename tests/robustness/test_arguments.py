@@ -34,7 +34,7 @@ ACCEPTED = {
     "path": "cache directory images output path photographs",
     "function": "activation callbacks draw output_activation",
     "class": "draw",
-    "list": "images scores sections validation_digests",
+    "list": "encoder images scores sections validation_digests",
     "dict": "corruptions",
     "set": "images",
     "none_list": "corruption normalization",
