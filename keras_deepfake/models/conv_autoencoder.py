@@ -94,6 +94,11 @@ class ConvAutoencoder(DetectionModel):
             corruption = keras.saving.deserialize_keras_object(corruption)
         if corruption is not None and not isinstance(corruption, keras.layers.Layer):
             raise ValueError(f"`corruption` must be a Keras layer or None; got {corruption!r}.")
+        if getattr(corruption, "data_format", data_format) != data_format:
+            raise ValueError(
+                f"`corruption` must have the `data_format` of the autoencoder, {data_format!r}; "
+                f"got {corruption.data_format!r}."
+            )
         if corruption is not None and corruption.dtype_policy != dtype:
             corruption = type(corruption).from_config({**corruption.get_config(), "dtype": dtype})
 

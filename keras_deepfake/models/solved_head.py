@@ -110,9 +110,7 @@ class _Solver:
         self.is_joint = is_softmax or num_classes == 2
         count = 1 if self.is_joint else num_classes
         self.regressions = [
-            LogisticRegression(
-                solver="newton-cg", tol=tolerance, max_iter=10_000, warm_start=True
-            )
+            LogisticRegression(solver="newton-cg", tol=tolerance, max_iter=10_000, warm_start=True)
             for _ in range(count)
         ]
 

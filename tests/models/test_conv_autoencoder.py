@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deepfake.layers import ConvBlock, ConvTransposeBlock
+from keras_deepfake.layers import ConvBlock, ConvTransposeBlock, MaskingNoise
 from keras_deepfake.models import ConvAutoencoder
 
 IMAGES = np.random.default_rng(0).random((6, 16, 16, 3), "float32")
@@ -75,6 +75,11 @@ def test_encode_decode_and_error_agree_with_the_model():
     error = autoencoder.reconstruction_error(IMAGES, batch_size=4)
     assert error.shape == (6,)
     np.testing.assert_allclose(error, ((IMAGES - images) ** 2).mean(axis=(1, 2, 3)), rtol=1e-4)
+
+
+def test_a_corruption_of_another_data_format_is_refused():
+    with pytest.raises(ValueError, match="`corruption` must have the `data_format`"):
+        small(corruption=MaskingNoise(0.5, data_format="channels_first"))
 
 
 def test_corruption_acts_in_training_only():
