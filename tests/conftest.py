@@ -31,6 +31,7 @@ if keras.backend.backend() != "tensorflow":
         "datasets/test_image_cache.py",
         "datasets/test_image_files.py",
         "datasets/test_image_index.py",
+        "datasets/test_image_streams.py",
         "datasets/test_synthesis.py",
         "evaluation/test_corruptions.py",
         "evaluation/test_curves.py",

@@ -273,10 +273,10 @@ def _cached(read, images):
     def cached_read(position):
         def read_and_keep():
             image = read(position)
-            with tf.control_dependencies([_call(images.put, [position, image], "bool")]):
+            with tf.control_dependencies([call_weakly(images.put, [position, image], "bool")]):
                 return tf.identity(image)
 
-        kept = _call(images.get, [position], images.dtype)
+        kept = call_weakly(images.get, [position], images.dtype)
         image = tf.cond(tf.size(kept) > 0, lambda: kept, read_and_keep)
         return tf.ensure_shape(image, images.shape[1:])
 
@@ -288,7 +288,7 @@ def _positions(order):
         tf.data.Dataset.range(1)
         .flat_map(
             lambda _: tf.data.Dataset.from_tensor_slices(
-                tf.ensure_shape(_call(order.positions, [], "int64"), [order.size])
+                tf.ensure_shape(call_weakly(order.positions, [], "int64"), [order.size])
             )
         )
         .apply(tf.data.experimental.assert_cardinality(order.size))
@@ -303,7 +303,7 @@ def _counting_passes(dataset, order):
         # not begin with the first, as Keras may look at one before it trains.
         ended = tf.cond(
             step == last,
-            lambda: _call(order.end_pass, [], "int64"),
+            lambda: call_weakly(order.end_pass, [], "int64"),
             lambda: tf.constant(0, "int64"),
         )
         with tf.control_dependencies([ended]):
@@ -312,7 +312,8 @@ def _counting_passes(dataset, order):
     return dataset.enumerate().map(count)
 
 
-def _call(method, inputs, dtype):
+def call_weakly(method, inputs, dtype):
+    """Calls a method in the graph of a dataset that may outlive its object."""
     # TensorFlow keeps every Python function that it was given for ever; not so its object.
     method = weakref.WeakMethod(method)
     return tf.numpy_function(lambda *arguments: method()(*arguments), inputs, dtype)

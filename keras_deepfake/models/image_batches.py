@@ -12,7 +12,9 @@ from keras_deepfake._pixels import to_numpy, unit_pixels
 
 # Decoding runs outside Python's lock; more images than this wait for the model only in vain.
 NUM_READERS = 4
-READ_AHEAD = 128
+READ_AHEAD = 32
+# So many files are worth the graph of a pipeline.
+MANY_FILES = 64
 # Images of an array that are converted at a time.
 CHUNK = 256
 
@@ -25,12 +27,14 @@ class Image(NamedTuple):
         pixels: Float32 array in [0, 1]; `None` where a file is not read yet or cannot be.
         label: Number of the class, or `None`.
         problem: Why the file cannot be read, or `None`.
+        decoder: Who decodes the file, where an index knows it.
     """
 
     name: str
     pixels: np.ndarray | None = None
     label: int | None = None
     problem: str | None = None
+    decoder: int | None = None
 
 
 class ImageBatch(NamedTuple):
@@ -73,12 +77,14 @@ def image_batches(data, input_shape, image_size=None, batch_size=32, labelled=Fa
             a dataset that never ends, and what holds no images.
     """
     layout = _Layout(input_shape, image_size)
-    if getattr(data, "paths", None) is not None and image_size is not None:
-        images = _index_images(data, image_size, batch_size)
+    images = _images(data, "images", num_classes)
+    if _holds_files(data):
+        images = list(images)
+        read = _stream if len(images) >= MANY_FILES else _read_ahead
     else:
-        images = _images(data, "images", num_classes)
+        read = _read_ahead
     waiting = []
-    for image in _read_ahead(images, layout):
+    for image in read(images, layout):
         if labelled and image.label is None:
             raise ValueError(
                 f"{image.name!r} has no label. Give an `ImageIndex` with classes, a tuple "
@@ -169,6 +175,31 @@ def _read_ahead(images, layout):
             yield _done(pending.popleft())
 
 
+def _stream(images, layout):
+    """Yield the images of many files with their pixels, by one pipeline that decodes them."""
+    from keras_deepfake.datasets.image_streams import stream_images
+
+    files = [image for image in images if image.problem is None]
+    decoders = [image.decoder for image in files]
+    stream = stream_images(
+        [image.name for image in files],
+        layout.image_size,
+        decoders if files and decoders[0] is not None else None,
+    )
+    place, (position, pixels) = 0, next(stream, (None, None))
+    for image in images:
+        if image.problem is not None:
+            yield image
+            continue
+        if place == position:
+            yield image._replace(pixels=layout.fit(pixels, image.name))
+            position, pixels = next(stream, (None, None))
+        else:
+            # It cannot be read, and this says why.
+            yield layout.read(image)
+        place += 1
+
+
 def _done(image):
     return image.result() if isinstance(image, Future) else image
 
@@ -177,8 +208,9 @@ def _images(data, place, num_classes=2):
     """Yield an `Image` for everything in the data; files are not read yet."""
     if hasattr(data, "paths"):
         labels = [None] * len(data) if data.labels is None else data.labels.tolist()
-        for path, label in zip(data.paths, labels, strict=True):
-            yield Image(path, label=label)
+        decoders = data._headers[:, 2].tolist()
+        for path, label, decoder in zip(data.paths, labels, decoders, strict=True):
+            yield Image(path, label=label, decoder=decoder)
     elif isinstance(data, (str, os.PathLike)):
         # NumPy's strings have a buffer, which the `os` functions take for bytes.
         yield from _files(str(os.fsdecode(data)))
@@ -207,6 +239,13 @@ def _images(data, place, num_classes=2):
         )
 
 
+def _holds_files(data):
+    """Whether these are files alone, all of which are known before any is read."""
+    if isinstance(data, (tuple, list)):
+        return all(isinstance(item, (str, os.PathLike)) for item in data)
+    return hasattr(data, "paths") or isinstance(data, (str, os.PathLike)) or _holds_paths(data)
+
+
 def _holds_paths(array):
     return isinstance(array, np.ndarray) and array.dtype.kind in "OUS" and array.ndim > 0
 
@@ -232,16 +271,6 @@ def _files(path):
     found = dict.fromkeys(os.path.join(path, name) for name in walk_images(path, "", problems))
     for file, problem in sorted({**found, **dict(problems)}.items()):
         yield Image(file, problem=problem)
-
-
-def _index_images(index, image_size, batch_size):
-    """The images of an index by the `tf.data` pipeline, which is the fastest."""
-    from keras_deepfake.datasets import reconstruction_dataset
-
-    known = _images(index, "images")
-    for pixels, _ in reconstruction_dataset(index, image_size, batch_size):
-        for image in to_numpy(pixels, "images"):
-            yield next(known)._replace(pixels=image)
 
 
 def _dataset_images(batches, place, num_classes):

@@ -1,0 +1,75 @@
+import os
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_deepfake as kd
+from keras_deepfake.datasets.image_streams import stream_images
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    """Files of many kinds and sizes; every seventh cannot be read."""
+    folder = tmp_path_factory.mktemp("files")
+    rng = np.random.default_rng(0)
+    paths = []
+    for i in range(150):
+        path = folder / f"{i:03d}é.{('jpg', 'png', 'bmp', 'webp', 'jpg')[i % 5]}"
+        height, width = rng.integers(8, 40, 2)
+        pixels = rng.integers(0, 256, (height, width, 3)).astype("uint8")
+        image = Image.fromarray(pixels)
+        if i % 10 == 0:
+            exif = image.getexif()
+            exif[0x0112] = 6
+            image.save(path, exif=exif)
+        else:
+            image.save(path)
+        if i % 14 == 3:
+            path.write_bytes(path.read_bytes()[:20])
+        elif i % 14 == 10:
+            # Its header is sound, and so is its end.
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2 : -40] = bytes(len(content) - 40 - len(content) // 2)
+            path.write_bytes(content)
+        paths.append(os.fspath(path))
+    return paths
+
+
+def expected(paths, image_size):
+    for position, path in enumerate(paths):
+        try:
+            yield position, kd.datasets.load_image(path, image_size)
+        except ValueError:
+            continue
+
+
+@pytest.mark.parametrize("image_size", [None, (12, 10)])
+def test_a_stream_gives_what_load_image_gives_and_leaves_out_what_it_refuses(paths, image_size):
+    want = list(expected(paths, image_size))
+    assert 100 < len(want) < 150
+    got = list(stream_images(paths, image_size))
+    assert [position for position, _ in got] == [position for position, _ in want]
+    for (_, one), (_, two) in zip(got, want, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_many_files_have_the_rows_and_reasons_of_few(paths):
+
+    images = keras.Input((None, None, 3))
+    x = keras.layers.GlobalAveragePooling2D()(images)
+    model = keras.Model(images, keras.layers.Dense(2, activation="softmax")(x))
+    detector = kd.Detector(model, class_names=("fake", "real"))
+    many = kd.evaluation.predict_images(detector, paths, verbose=0)
+    few = [
+        row
+        for start in range(0, len(paths), 50)
+        for row in kd.evaluation.predict_images(detector, paths[start : start + 50], verbose=0)
+    ]
+    assert [row.path for row in many] == paths == [row.path for row in few]
+    assert [row.error for row in many] == [row.error for row in few]
+    assert sum(row.error is not None for row in many) > 10
+    for one, two in zip(many, few, strict=True):
+        if one.error is None:
+            np.testing.assert_allclose(one.probabilities, two.probabilities, atol=1e-6)
