@@ -1,4 +1,5 @@
-# `make demo` trains the recipe on synthetic faces; `make test` runs the test suite.
+# `make demo` trains the recipe on synthetic faces; `make test` runs the test suite; `make docs`
+# writes the documentation to site/.
 PYTHON ?= python3
 VENV ?= .venv
 BACKENDS ?= tensorflow jax
@@ -6,9 +7,10 @@ EXTRAS = test$(if $(findstring torch,$(BACKENDS)),$(comma)torch)
 comma := ,
 # Without tensorflow-text, of 200 MB: what KerasHub needs for images alone.
 KERAS_HUB = "keras-hub>=0.32,<1" kagglehub "kagglesdk==0.1.28" pyyaml regex tokenizers tqdm
+MKDOCS = "mkdocs-material>=9.6,<10" "mkdocstrings[python]>=1,<2"
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint clean
+.PHONY: demo test docs lint clean
 
 demo: $(VENV)/.library
 	@if [ -e demo ]; then \
@@ -21,6 +23,10 @@ test: $(VENV)/.$(subst $(comma),-,$(EXTRAS))
 		echo "== tests on $$backend"; \
 		KERAS_BACKEND=$$backend $(VENV)/bin/python -m pytest -n 2 --dist worksteal || failed="$$failed $$backend"; \
 	done; [ -z "$$failed" ] || { echo "failed on:$$failed"; exit 1; }
+
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet --clean
+	@echo "The documentation is in site/; open site/index.html."
 
 lint:
 	ruff check . && ruff format --check .
@@ -37,5 +43,10 @@ $(VENV)/.test $(VENV)/.test-torch: $(VENV)/.%: $(VENV)/bin/python pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet --no-deps $(KERAS_HUB)
 	@touch $@ $(VENV)/.library
 
+# The reference is read from the source, so that the library itself is not needed.
+$(VENV)/.docs: $(VENV)/bin/python pyproject.toml
+	$(VENV)/bin/python -m pip install --quiet $(MKDOCS)
+	@touch $@
+
 clean:
-	rm -rf demo demo.unfinished synthetic-faces-* $(VENV)
+	rm -rf site demo demo.unfinished synthetic-faces-* $(VENV)

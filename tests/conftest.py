@@ -56,6 +56,7 @@ if keras.backend.backend() != "tensorflow":
         "test_locks.py",
         "test_readme.py",
         "test_results.py",
+        "test_site.py",
         "test_text.py",
         "visualization",
     ]
