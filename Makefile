@@ -7,7 +7,7 @@ EXTRAS = test$(if $(findstring torch,$(BACKENDS)),$(comma)torch)
 comma := ,
 # Without tensorflow-text, of 200 MB: what KerasHub needs for images alone.
 KERAS_HUB = "keras-hub>=0.32,<1" kagglehub "kagglesdk==0.1.28" pyyaml regex tokenizers tqdm
-MKDOCS = "mkdocs-material>=9.6,<10" "mkdocstrings[python]>=1,<2"
+MKDOCS = "mkdocs-material>=9.6,<10" "mkdocstrings[python]>=1,<2" ruff
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo test docs lint clean
