@@ -17,6 +17,7 @@ FOLDERS = (
     "datasets",
     "evaluation",
     "explanation",
+    "export",
     "hypermodels",
     "layers",
     "metrics",
@@ -331,6 +332,12 @@ def _evaluation_calls(fixtures):
     calls["explanation.reconstruction_error_map"] = Call(
         kd.explanation.reconstruction_error_map,
         {"autoencoder": fixtures.autoencoder, "images": fixtures.images[:2]},
+    )
+    calls["export.export_detector"] = Call(
+        kd.export.export_detector,
+        {"detector": fixtures.detector, "path": "faces", "format": "saved_model"},
+        left=("path", "overwrite"),
+        ends_in="is there already",
     )
     calls["reports.save_html"] = Call(
         kd.reports.save_html,
