@@ -281,3 +281,12 @@ def test_an_operation_that_a_format_lacks(tmp_path):
     with pytest.raises(ValueError, match=r"cannot be exported as format='litert': .*saved_model"):
         export_detector(model, tmp_path / "a.tflite", "litert", class_names=("fake", "real"))
     assert not list(tmp_path.iterdir())
+
+
+def test_guide_runs(detector, pytestconfig, tmp_path, monkeypatch):
+    guide = (pytestconfig.rootpath / "docs" / "export.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    detector.save("detector.keras")
+    (block,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    exec(block, {})
+    assert {"detector.onnx", "detector.tflite", "served"} <= set(os.listdir())

@@ -383,7 +383,7 @@ def _training_calls(fixtures):
         "recipes.train_detector": Call(
             kd.recipes.train_detector,
             {"index": fixtures.index, "output": "faces", "verbose": 0},
-            left=("output", "overwrite"),
+            left=("encoder", "output", "overwrite"),
             ends_in="is there already",
         ),
         "recipes.train_study": Call(
