@@ -18,8 +18,9 @@ def parse_arguments(arguments=None):
     add = parser.add_argument
     add("model", metavar="DETECTOR", nargs="?", help="detector saved as .keras")
     add("output", metavar="OUT", help="file to write, .onnx or .tflite, or folder of a SavedModel")
-    formats = ("onnx", "litert", "saved_model")
+    formats = ("onnx", "litert", "litert_int8", "saved_model")
     add("--format", choices=formats, default="onnx", help="(default: onnx)")
+    add("--comparison-images", metavar="FOLDER", help="to compare litert_int8 on")
     add("--image-size", type=int, metavar="N", help="for models of images of any size")
     add(
         "--class-names",
@@ -48,14 +49,15 @@ def main(arguments=None):
             class_names=options.class_names,
             fake_class=options.fake_class,
             image_size=options.image_size and (options.image_size, options.image_size),
+            comparison_images=options.comparison_images,
             overwrite=options.overwrite,
         )
     except (ValueError, OSError) as error:
         sys.exit(f"export_detector.py: {error}")
     print(
-        f"{options.output}: P({card['fake_class']}) is column {card['fake_index']}, "
-        f"{card['fake_class']} from {card['threshold']:g}; within "
-        f"{card['largest_difference']:.1g} of the detector. The card is {options.output}.json."
+        f"{options.output}: column {card['fake_index']} is P({card['fake_class']}), "
+        f"{card['fake_class']} from {card['threshold']:g}; it differs from the detector by up to "
+        f"{card['agreement']['largest_difference']:.1g}. The card is {options.output}.json."
     )
 
 

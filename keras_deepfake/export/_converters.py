@@ -19,12 +19,22 @@ def write_saved_model(model, path, any_size=True):
     model.export(path, format="tf_saved_model", verbose=False, **options)
 
 
-def write_litert(model, path):
-    """Writes a LiteRT file of builtin operators: others need a runtime with TensorFlow inside."""
+def write_litert(model, path, int8=False):
+    """Writes a LiteRT file of builtin operators: others need a runtime with TensorFlow inside.
+
+    With `int8` kernels have 8 bits, and what they are multiplied with is rounded to 8 bits while
+    the model runs. Resizing and log-odds keep their precision, which a graph of whole numbers
+    alone would lose.
+    """
     import tensorflow as tf
 
-    builtins = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
-    model.export(path, format="litert", verbose=False, target_spec=builtins)
+    model.export(
+        path,
+        format="litert",
+        verbose=False,
+        target_spec={"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]},
+        optimizations=[tf.lite.Optimize.DEFAULT] if int8 else [],
+    )
 
 
 def write_onnx(model, path):

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
-import numpy as np
 
 from keras_deepfake._arguments import check_choice, check_flag, check_path
+from keras_deepfake.export._agreement import check_agreement, check_rounded
 from keras_deepfake.export._converters import write_litert, write_onnx, write_saved_model
 from keras_deepfake.export._runtimes import litert_runtime, onnx_runtime, saved_model_runtime
 from keras_deepfake.export._served_model import (
@@ -26,12 +26,6 @@ from keras_deepfake.export._served_model import (
 from keras_deepfake.models.detector import as_detector
 from keras_deepfake.models.prediction import check_finite_weights
 
-# How far a probability of the artifact may be from the detector's, and how far one must be from
-# where the verdict changes for the verdict to count.
-TOLERANCE, ROUNDING = 1e-4, 1e-5
-BATCHES = (1, 8)
-# Of images for a detector of any size.
-ANY_SIZE = (128, 128)
 _OTHER_BACKEND = (
     'Save the detector, `detector.save("detector.keras")`, and load and export it in a process '
     "with KERAS_BACKEND=tensorflow: it is the same on every backend."
@@ -57,6 +51,7 @@ class Format(NamedTuple):
 FORMATS = {
     "onnx": Format(".onnx", ("tensorflow",), ("tf2onnx", "onnxruntime"), onnx_runtime),
     "litert": Format(".tflite", ("tensorflow",), ("ai_edge_litert",), litert_runtime),
+    "litert_int8": Format(".tflite", ("tensorflow",), ("ai_edge_litert",), litert_runtime),
     "saved_model": Format("", ("tensorflow", "jax"), (), saved_model_runtime),
 }
 
@@ -69,6 +64,7 @@ def export_detector(
     class_names=None,
     fake_class=None,
     image_size=None,
+    comparison_images=None,
     metrics=None,
     overwrite=False,
 ):
@@ -88,7 +84,8 @@ def export_detector(
         detector: A `Detector`, or any model that `kd.models.as_detector` makes one of.
         path: Where the artifact shall be. It ends in `.onnx` or `.tflite` for these formats; a
             SavedModel is a folder.
-        format: `"onnx"`; `"litert"` (TensorFlow Lite), of builtin operators alone; or
+        format: `"onnx"`; `"litert"` (TensorFlow Lite), of builtin operators alone;
+            `"litert_int8"`, the same with kernels of 8 bits, in about a quarter of the size; or
             `"saved_model"` (TensorFlow), whose function `serve` and signature
             `"serving_default"` take the images. The TensorFlow backend writes them all, JAX a
             SavedModel; a saved detector is the same on every backend.
@@ -97,6 +94,10 @@ def export_detector(
         fake_class: The name of the fake class, where it cannot be recognised.
         image_size: `(height, width)` to which images are resized, for detectors of images of any
             size. By default the artifact takes any size, as the detector does.
+        comparison_images: For `"litert_int8"` alone, images as `Detector.scores` takes them,
+            such as those that calibration saw. Rounding to 8 bits moves probabilities by
+            hundredths; the artifact is compared with the detector on these instead, and kept
+            where no more than a tenth of the verdicts change.
         metrics: Dictionary for the card, such as `report.metrics`; of values that JSON knows.
         overwrite: Boolean, whether to replace what an earlier export left at `path`.
 
@@ -122,6 +123,11 @@ def export_detector(
     format = check_choice("format", format, tuple(FORMATS))
     _check_metrics(metrics)
     _check_format(format)
+    if (comparison_images is None) == (format == "litert_int8"):
+        raise ValueError(
+            "`comparison_images` must be given for format='litert_int8', and for no other; got "
+            f"{type(comparison_images).__name__} for {format!r}."
+        )
     detector = as_detector(detector, class_names, fake_class, image_size)
     check_finite_weights(detector)
     path = _check_target(path, format, check_flag("overwrite", overwrite))
@@ -133,7 +139,9 @@ def export_detector(
             "format": format,
             **_description(detector),
             "metrics": metrics,
-            "largest_difference": _check_artifact(detector, run, format),
+            "agreement": check_agreement(detector, run, format)
+            if comparison_images is None
+            else check_rounded(detector, run, comparison_images),
             "versions": _versions(format),
             "sha256": {
                 file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
@@ -223,7 +231,10 @@ def _write(detector, artifact, format):
             write_saved_model(model, artifact, detector.image_size is None)
         else:
             with without_complex_numbers(model):
-                (write_onnx if format == "onnx" else write_litert)(model, artifact)
+                if format == "onnx":
+                    write_onnx(model, artifact)
+                else:
+                    write_litert(model, artifact, int8=format == "litert_int8")
         return FORMATS[format].runtime(artifact)
     except OSError:
         raise
@@ -268,49 +279,6 @@ def _description(detector):
             "miscoverage": detector.miscoverage,
         },
     }
-
-
-def _check_artifact(detector, run, format):
-    """The largest difference of a probability, or what the artifact got wrong."""
-    height, width = detector.image_size or ANY_SIZE
-    sizes = ((height, width), (height * 3 // 2 + 1, width * 4 // 3 + 1))
-    largest = 0.0
-    for count, size in zip(BATCHES, sizes, strict=True):
-        images = _test_images(count, size, image_layout(detector)[0])
-        expected = detector.scores(images)
-        outputs = run(images)
-        if outputs.shape != (count, 2) or outputs.dtype != "float32":
-            raise ValueError(
-                f"The {format} artifact gives {outputs.dtype} of shape {outputs.shape} for "
-                f"{count} images, not float32 of shape {(count, 2)}; it was not kept."
-            )
-        fake = outputs[:, detector.fake_index]
-        difference = max(abs(fake - expected).max(), abs(outputs.sum(axis=1) - 1).max())
-        # NaN fails the comparison.
-        if not difference <= TOLERANCE:
-            raise ValueError(
-                f"The {format} artifact gives other probabilities than detector "
-                f"{detector.name!r}, by up to {difference:.2g} for {count} images of size {size}, "
-                f"and was not kept. At most {TOLERANCE:g} is rounding."
-            )
-        bounds = (detector.threshold, *(detector.conformal_bounds or ()))
-        is_clear = np.min([abs(expected - bound) for bound in bounds], axis=0) > ROUNDING
-        if (detector.verdicts_of(fake) != detector.verdicts_of(expected))[is_clear].any():
-            raise ValueError(
-                f"The {format} artifact gives other verdicts than detector {detector.name!r} and "
-                "was not kept."
-            )
-        largest = max(largest, float(difference))
-    return largest
-
-
-def _test_images(count, size, channels):
-    """Coarse noise with fine noise on it."""
-    random = np.random.default_rng(0)
-    coarse = random.integers(0, 236, (count, 4, 4, channels), "uint8")
-    rows, columns = (np.arange(side) * 4 // side for side in size)
-    fine = random.integers(0, 20, (count, *size, channels), "uint8")
-    return coarse[:, rows][:, :, columns] + fine
 
 
 def _versions(format):

@@ -24,7 +24,7 @@ def test_a_saved_detector(run, tmp_path, capsys):
     classifier = kd.EncoderClassifier.from_autoencoder(autoencoder)
     kd.Detector(classifier, threshold=0.25).save("detector.keras")
     run("detector.keras", "out.tflite", "--format", "litert")
-    assert "P(fake) is column 0, fake from 0.25" in capsys.readouterr().out
+    assert "column 0 is P(fake), fake from 0.25" in capsys.readouterr().out
     assert json.loads((tmp_path / "out.tflite.json").read_text())["threshold"] == 0.25
     with pytest.raises(SystemExit, match=r"^export_detector\.py: .* is there already[^\n]*$"):
         run("detector.keras", "out.tflite", "--format", "litert")
@@ -37,5 +37,5 @@ def test_without_a_detector(run, tmp_path):
 
 
 def test_mistakes_end_in_one_line(run):
-    with pytest.raises(SystemExit, match=r"^export_detector\.py: .*no file 'missing.keras'$"):
+    with pytest.raises(SystemExit, match=r"^export_detector\.py: .*no file 'missing.keras'\.$"):
         run("missing.keras", "out.onnx")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import keras_deepfake as kd
-from keras_deepfake.export import detector_export, export_detector
+from keras_deepfake.export import _agreement, detector_export, export_detector
 
 SIZE = (24, 32)
 SUFFIXES = {"onnx": ".onnx", "litert": ".tflite", "saved_model": ""}
@@ -156,13 +156,14 @@ def test_card(exported):
     card = cards["ensemble.onnx"]
     assert card == json.loads((folder / "ensemble.onnx.json").read_text()) | {
         "class_names": ("real", "fake"),
+        "agreement": {**card["agreement"], "batches": (1, 8)},
         "input": {**card["input"], "resized_inside_to": SIZE},
     }
     assert card["input"]["shape"] == ["batch", "height", "width", 3]
     assert (card["fake_class"], card["fake_index"], card["threshold"]) == ("fake", 1, 0.4)
     assert card["metrics"] == {"auc": 0.5}
     assert card["versions"]["keras"] == keras.__version__
-    assert card["largest_difference"] < 1e-4
+    assert card["agreement"]["largest_difference"] < 1e-4
     assert cards["any_size"]["input"]["resized_inside_to"] is None
     for name in ("ensemble.onnx", "any_size"):
         files = [folder / name] if name.endswith("onnx") else (folder / name).rglob("*")
@@ -214,7 +215,9 @@ def detector():
 )
 def test_a_wrong_artifact_is_not_kept(detector, wrong, message, tmp_path, monkeypatch):
 
-    monkeypatch.setattr(detector_export, "write_litert", lambda model, path: path.write_bytes(b""))
+    monkeypatch.setattr(
+        detector_export, "write_litert", lambda model, path, **_: path.write_bytes(b"")
+    )
     scores = {}
 
     def runtime(path):
@@ -256,13 +259,18 @@ def test_a_folder_of_somebody_else_stays(detector, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"format": "pickle"}, "`format` must be one of 'onnx', 'litert', 'saved_model'"),
+        (
+            {"format": "pickle"},
+            "`format` must be one of 'onnx', 'litert', 'litert_int8', 'saved_model'",
+        ),
         ({"path": "a.tflite"}, "must end in '.onnx'"),
         ({"path": "missing/a.onnx"}, "lies in a folder that does not exist"),
         ({"path": 3}, "`path` must be a path"),
         ({"metrics": {"auc": float("nan")}}, "`metrics` must be a dictionary of finite"),
         ({"metrics": [0.5]}, "`metrics` must be a dictionary of finite"),
         ({"overwrite": 1}, "`overwrite` must be True or False"),
+        ({"path": "a.tflite", "format": "litert_int8"}, "must be given for format='litert_int8'"),
+        ({"comparison_images": noise(1, (8, 8))}, "must be given for format='litert_int8'"),
         ({"image_size": (9, 9)}, "must agree on the size"),
     ],
 )
@@ -290,3 +298,24 @@ def test_guide_runs(detector, pytestconfig, tmp_path, monkeypatch):
     (block,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
     exec(block, {})
     assert {"detector.onnx", "detector.tflite", "served"} <= set(os.listdir())
+
+
+def test_8_bits(tmp_path, monkeypatch):
+    images = noise(12, (16, 16))
+    keras.utils.set_random_seed(3)
+    layers = [keras.layers.Flatten(), keras.layers.Dense(64, "tanh"), keras.layers.Dense(2)]
+    model = keras.Sequential([keras.Input((16, 16, 3)), *layers, keras.layers.Softmax()])
+    detector = kd.models.Detector(model, class_names=("fake", "real"))
+    export_detector(detector, tmp_path / "a.tflite", "litert")
+    rounded = {"format": "litert_int8", "comparison_images": images}
+    card = export_detector(detector, tmp_path / "b.tflite", **rounded)
+    sizes = [(tmp_path / f"{name}.tflite").stat().st_size for name in "ab"]
+    assert sizes[1] < 0.4 * sizes[0]
+    assert card["agreement"]["images"] == 12
+    assert 0 < card["agreement"]["mean_difference"] < card["agreement"]["largest_difference"] < 0.1
+    assert card["agreement"]["changed_verdicts"] <= 0.1
+
+    monkeypatch.setattr(_agreement, "MOST_CHANGED", -0.1)
+    with pytest.raises(ValueError, match=r"gives another verdict on .* Export it as .*'litert'"):
+        export_detector(detector, tmp_path / "c.tflite", **rounded)
+    assert not list(tmp_path.glob("*c.tflite*"))
