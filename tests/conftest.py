@@ -37,6 +37,7 @@ if keras.backend.backend() != "tensorflow":
         "evaluation/test_curves.py",
         "evaluation/test_report.py",
         "examples",
+        "export/test_detector_export.py",
         "hypermodels/test_documentation.py",
         "hypermodels/test_local_workers.py",
         "hypermodels/test_searches.py",

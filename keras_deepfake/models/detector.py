@@ -3,8 +3,14 @@
 import keras
 import numpy as np
 
-from keras_deepfake._arguments import MOST_PLACES, check_integer, check_number
-from keras_deepfake._classes import find_fake
+from keras_deepfake._arguments import (
+    MOST_PLACES,
+    check_choice,
+    check_image_size,
+    check_integer,
+    check_number,
+)
+from keras_deepfake._classes import check_class_names, find_fake
 from keras_deepfake._conformal import UNSURE, check_bounds, conformal_sets
 from keras_deepfake._pixels import to_numpy
 from keras_deepfake.metrics import EqualErrorRate, ExpectedCalibrationError
@@ -325,10 +331,14 @@ def as_detector(model, class_names=None, fake_class=None, image_size=None, data=
     """
     index_names = getattr(data, "class_names", None) if hasattr(data, "paths") else None
     if isinstance(model, Detector):
-        changes = {"class_names": class_names, "image_size": image_size}
-        changes = {name: value for name, value in changes.items() if value is not None}
+        changes = {}
+        if class_names is not None:
+            changes["class_names"] = check_class_names(class_names, 2)
         if fake_class is not None:
-            changes["fake_class"] = fake_class
+            names = changes.get("class_names", model.class_names)
+            changes["fake_class"] = check_choice("fake_class", fake_class, names)
+        if image_size is not None:
+            changes["image_size"] = check_image_size(image_size)
         detector = model
         if any(changes[name] != model.arguments()[name] for name in changes):
             detector = Detector(**{**model.arguments(), **changes}, name=model.name)

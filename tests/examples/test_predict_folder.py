@@ -92,7 +92,8 @@ def test_without_images_and_with_other_names(run, capsys):
 
 
 @pytest.mark.parametrize(
-    "name", ["predict_folder", "evaluate_detector", "train_detector", "crop_faces"]
+    "name",
+    ["predict_folder", "evaluate_detector", "train_detector", "crop_faces", "export_detector"],
 )
 def test_help_does_not_wait_for_tensorflow(name, pytestconfig):
     script = str(pytestconfig.rootpath / "examples" / f"{name}.py")

@@ -17,6 +17,7 @@ FOLDERS = (
     "datasets",
     "evaluation",
     "explanation",
+    "export",
     "hypermodels",
     "layers",
     "metrics",
@@ -332,6 +333,12 @@ def _evaluation_calls(fixtures):
         kd.explanation.reconstruction_error_map,
         {"autoencoder": fixtures.autoencoder, "images": fixtures.images[:2]},
     )
+    calls["export.export_detector"] = Call(
+        kd.export.export_detector,
+        {"detector": fixtures.detector, "path": "faces", "format": "saved_model"},
+        left=("path", "overwrite"),
+        ends_in="is there already",
+    )
     calls["reports.save_html"] = Call(
         kd.reports.save_html,
         {"path": "page.html", "title": "Page", "sections": kd.reports.sections(fixtures.report)},
@@ -376,7 +383,7 @@ def _training_calls(fixtures):
         "recipes.train_detector": Call(
             kd.recipes.train_detector,
             {"index": fixtures.index, "output": "faces", "verbose": 0},
-            left=("output", "overwrite"),
+            left=("encoder", "output", "overwrite"),
             ends_in="is there already",
         ),
         "recipes.train_study": Call(

@@ -1,0 +1,85 @@
+"""Whether an artifact says what the detector says."""
+
+import numpy as np
+
+from keras_deepfake.export._served_model import image_layout
+
+# How far a probability of the artifact may be from the detector's, and how far one must be from
+# where the verdict changes for the verdict to count.
+TOLERANCE, ROUNDING = 1e-4, 1e-5
+BATCHES = (1, 8)
+# Of the verdicts on the images that 8 bits are compared on, how many may be others.
+MOST_CHANGED = 0.1
+# Of images for a detector of any size.
+ANY_SIZE = (128, 128)
+
+
+def check_agreement(detector, run, format):
+    """How the artifact agrees with the detector, or what it got wrong."""
+    height, width = detector.image_size or ANY_SIZE
+    sizes = ((height, width), (height * 3 // 2 + 1, width * 4 // 3 + 1))
+    largest = 0.0
+    for count, size in zip(BATCHES, sizes, strict=True):
+        images = _test_images(count, size, image_layout(detector)[0])
+        expected = detector.scores(images)
+        outputs = run(images)
+        if outputs.shape != (count, 2) or outputs.dtype != "float32":
+            raise ValueError(
+                f"The {format} artifact gives {outputs.dtype} of shape {outputs.shape} for "
+                f"{count} images, not float32 of shape {(count, 2)}; it was not kept."
+            )
+        fake = outputs[:, detector.fake_index]
+        difference = max(abs(fake - expected).max(), abs(outputs.sum(axis=1) - 1).max())
+        # NaN fails the comparison.
+        if not difference <= TOLERANCE:
+            raise ValueError(
+                f"The {format} artifact gives other probabilities than detector "
+                f"{detector.name!r}, by up to {difference:.2g} for {count} images of size {size}, "
+                f"and was not kept. At most {TOLERANCE:g} is rounding."
+            )
+        bounds = (detector.threshold, *(detector.conformal_bounds or ()))
+        is_clear = np.min([abs(expected - bound) for bound in bounds], axis=0) > ROUNDING
+        if (detector.verdicts_of(fake) != detector.verdicts_of(expected))[is_clear].any():
+            raise ValueError(
+                f"The {format} artifact gives other verdicts than detector {detector.name!r} and "
+                "was not kept."
+            )
+        largest = max(largest, float(difference))
+    return {"batches": BATCHES, "largest_difference": largest}
+
+
+def check_rounded(detector, run, images):
+    """How an artifact of 8 bits agrees with the detector on these images, if it does."""
+    expected, fake = [], []
+    for batch, scores in detector.score_batches(images, max(BATCHES)):
+        batch.check_read()
+        pixels = batch.pixels
+        if image_layout(detector)[1]:
+            pixels = np.moveaxis(pixels, 1, -1)
+        expected.append(scores)
+        fake.append(run(np.round(pixels * 255).astype("uint8"))[:, detector.fake_index])
+    if not expected:
+        raise ValueError("`comparison_images` must hold at least one image; got none.")
+    expected, fake = np.concatenate(expected), np.concatenate(fake)
+    changed = np.mean(detector.verdicts_of(fake) != detector.verdicts_of(expected))
+    if changed > MOST_CHANGED:
+        raise ValueError(
+            f"In 8 bits detector {detector.name!r} gives another verdict on {changed:.0%} of "
+            f"`comparison_images`, and was not kept; at most {MOST_CHANGED:.0%} may change. "
+            "Export it as format='litert'."
+        )
+    return {
+        "images": len(expected),
+        "largest_difference": float(abs(fake - expected).max()),
+        "mean_difference": float(abs(fake - expected).mean()),
+        "changed_verdicts": float(changed),
+    }
+
+
+def _test_images(count, size, channels):
+    """Coarse noise with fine noise on it."""
+    random = np.random.default_rng(0)
+    coarse = random.integers(0, 236, (count, 4, 4, channels), "uint8")
+    rows, columns = (np.arange(side) * 4 // side for side in size)
+    fine = random.integers(0, 20, (count, *size, channels), "uint8")
+    return coarse[:, rows][:, :, columns] + fine

@@ -1,0 +1,89 @@
+"""The formats, from the model that is served."""
+
+import keras
+import numpy as np
+
+# The first whose ScatterND adds up is 16.
+OPSET = 18
+# Of a side, where JAX must know that slices of it are not empty.
+LEAST_SIDE = 16
+
+
+def write_saved_model(model, path, any_size=True):
+    """Writes the folder of a TensorFlow SavedModel, by TensorFlow or by JAX."""
+    options = {}
+    if keras.backend.backend() == "jax":
+        sides = [f"{side} >= {LEAST_SIDE}" for side in "ab"] if any_size else []
+        options = {"with_gradient": False, "polymorphic_constraints": sides}
+        options = {"jax2tf_kwargs": options}
+    model.export(path, format="tf_saved_model", verbose=False, **options)
+
+
+def write_litert(model, path, int8=False):
+    """Writes a LiteRT file of builtin operators: others need a runtime with TensorFlow inside.
+
+    With `int8` kernels have 8 bits, and what they are multiplied with is rounded to 8 bits while
+    the model runs. Resizing and log-odds keep their precision, which a graph of whole numbers
+    alone would lose.
+    """
+    import tensorflow as tf
+
+    model.export(
+        path,
+        format="litert",
+        verbose=False,
+        target_spec={"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]},
+        optimizations=[tf.lite.Optimize.DEFAULT] if int8 else [],
+    )
+
+
+def write_onnx(model, path):
+    """Writes an ONNX file, from a SavedModel beside it that is left there."""
+    import tensorflow as tf
+    import tf2onnx
+
+    saved_model = path.with_name("saved_model")
+    write_saved_model(model, saved_model)
+    model = tf.saved_model.load(saved_model)
+    tf2onnx.convert.from_function(
+        model.serve,
+        model.serve.input_signature,
+        opset=OPSET,
+        custom_op_handlers={"UnsortedSegmentSum": (_segment_sum, [])},
+        output_path=str(path),
+    )
+
+
+def _segment_sum(graph, node, name, arguments):
+    """Adds to zeros at the places of the segments.
+
+    What tf2onnx has for it holds segments times the size of the largest: gigabytes for a
+    histogram of the pixels of a few images.
+    """
+    from onnx import TensorProto
+
+    def make(operator, inputs, **attributes):
+        return graph.make_node(operator, inputs, attr=attributes).output[0]
+
+    def constant(values):
+        return graph.make_const(
+            f"{name}_{len(graph.get_nodes())}", np.array(values, "int64")
+        ).output[0]
+
+    data, segments, count = node.input
+    count = make("Cast", [count], to=TensorProto.INT64)
+    rest = make("Slice", [make("Shape", [data]), constant([1]), constant([1000])])
+    shape = make("Concat", [make("Unsqueeze", [count, constant([0])]), rest], axis=0)
+    kind = make("Cast", [constant([0])], to=graph.get_dtype(data))
+    places = make("Unsqueeze", [make("Cast", [segments], to=TensorProto.INT64), constant([-1])])
+    shapes, dtypes = node.output_shapes, node.output_dtypes
+    outputs = node.output
+    graph.remove_node(node.name)
+    graph.make_node(
+        "ScatterND",
+        [make("Expand", [kind, shape]), places, data],
+        attr={"reduction": "add"},
+        outputs=outputs,
+        shapes=shapes,
+        dtypes=dtypes,
+    )

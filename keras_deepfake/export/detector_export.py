@@ -1,0 +1,287 @@
+"""A detector as one file or folder that needs no Keras, and the card that describes it."""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import secrets
+import shutil
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+
+from keras_deepfake._arguments import check_choice, check_flag, check_path
+from keras_deepfake.export._agreement import check_agreement, check_rounded
+from keras_deepfake.export._converters import write_litert, write_onnx, write_saved_model
+from keras_deepfake.export._runtimes import litert_runtime, onnx_runtime, saved_model_runtime
+from keras_deepfake.export._served_model import (
+    INPUT,
+    OUTPUT,
+    image_layout,
+    served_model,
+    without_complex_numbers,
+)
+from keras_deepfake.models.detector import as_detector
+from keras_deepfake.models.prediction import check_finite_weights
+
+_OTHER_BACKEND = (
+    'Save the detector, `detector.save("detector.keras")`, and load and export it in a process '
+    "with KERAS_BACKEND=tensorflow: it is the same on every backend."
+)
+
+
+class Format(NamedTuple):
+    """What a format needs.
+
+    Attributes:
+        suffix: That its paths must have; "" for a folder.
+        backends: Those of Keras that can write it.
+        packages: What must be installed beyond the package itself.
+        runtime: Function from the path of an artifact to the function of images that it holds.
+    """
+
+    suffix: str
+    backends: tuple
+    packages: tuple
+    runtime: Callable
+
+
+FORMATS = {
+    "onnx": Format(".onnx", ("tensorflow",), ("tf2onnx", "onnxruntime"), onnx_runtime),
+    "litert": Format(".tflite", ("tensorflow",), ("ai_edge_litert",), litert_runtime),
+    "litert_int8": Format(".tflite", ("tensorflow",), ("ai_edge_litert",), litert_runtime),
+    "saved_model": Format("", ("tensorflow", "jax"), (), saved_model_runtime),
+}
+
+
+def export_detector(
+    detector,
+    path,
+    format="onnx",
+    *,
+    class_names=None,
+    fake_class=None,
+    image_size=None,
+    comparison_images=None,
+    metrics=None,
+    overwrite=False,
+):
+    """Writes a detector as an artifact that runs without Keras and this library.
+
+    The artifact takes raw images, uint8 of shape `(batch, height, width, channels)`, in batches
+    of any size, as the input `"images"`. Scaling, resizing, every member, stacking and
+    calibration are inside. Its output `"probabilities"`, float32 of shape `(batch, 2)`, has the
+    columns of `class_names`. Beside it, at `path` with `.json` added, lies a card that says what
+    its user needs to know: the input, the classes and which is fake, the threshold, when to
+    abstain, metrics, versions, and the SHA-256 of every file.
+
+    What was written is run, on a batch of 1 image and on one of 8 of another size, and
+    compared with the detector: probabilities must agree within 1e-4, and so must the verdicts.
+
+    Args:
+        detector: A `Detector`, or any model that `kd.models.as_detector` makes one of.
+        path: Where the artifact shall be. It ends in `.onnx` or `.tflite` for these formats; a
+            SavedModel is a folder.
+        format: `"onnx"`; `"litert"` (TensorFlow Lite), of builtin operators alone;
+            `"litert_int8"`, the same with kernels of 8 bits, in about a quarter of the size; or
+            `"saved_model"` (TensorFlow), whose function `serve` and signature
+            `"serving_default"` take the images. The TensorFlow backend writes them all, JAX a
+            SavedModel; a saved detector is the same on every backend.
+        class_names: Strings, the classes in the order of the columns, where the model does not
+            hold them.
+        fake_class: The name of the fake class, where it cannot be recognised.
+        image_size: `(height, width)` to which images are resized, for detectors of images of any
+            size. By default the artifact takes any size, as the detector does.
+        comparison_images: For `"litert_int8"` alone, images as `Detector.scores` takes them,
+            such as those that calibration saw. Rounding to 8 bits moves probabilities by
+            hundredths; the artifact is compared with the detector on these instead, and kept
+            where no more than a tenth of the verdicts change.
+        metrics: Dictionary for the card, such as `report.metrics`; of values that JSON knows.
+        overwrite: Boolean, whether to replace what an earlier export left at `path`.
+
+    Returns:
+        The card, a dictionary.
+
+    Raises:
+        ValueError: If an argument does not fit the description, something is at `path` already,
+            the backend cannot write the format, a package for it is missing, the detector has an
+            operation that the format lacks, or the artifact disagrees with the detector. Nothing
+            is left behind then.
+        OSError: If nothing can be written at `path`.
+
+    Example:
+        ```python
+        autoencoder = kd.models.ConvAutoencoder(image_shape=(32, 32, 3), filters=(16, 8))
+        classifier = kd.models.EncoderClassifier.from_autoencoder(autoencoder)
+        detector = kd.models.Detector(classifier, threshold=0.31)
+        card = kd.export.export_detector(detector, "detector.tflite", format="litert")
+        card["threshold"]  # 0.31
+        ```
+    """
+    format = check_choice("format", format, tuple(FORMATS))
+    _check_metrics(metrics)
+    _check_format(format)
+    if (comparison_images is None) == (format == "litert_int8"):
+        raise ValueError(
+            "`comparison_images` must be given for format='litert_int8', and for no other; got "
+            f"{type(comparison_images).__name__} for {format!r}."
+        )
+    detector = as_detector(detector, class_names, fake_class, image_size)
+    check_finite_weights(detector)
+    path = _check_target(path, format, check_flag("overwrite", overwrite))
+    with _temporary_folder(path) as folder:
+        artifact = folder / path.name
+        run = _write(detector, artifact, format)
+        card = {
+            "artifact": path.name,
+            "format": format,
+            **_description(detector),
+            "metrics": metrics,
+            "agreement": check_agreement(detector, run, format)
+            if comparison_images is None
+            else check_rounded(detector, run, comparison_images),
+            "versions": _versions(format),
+            "sha256": {
+                file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+                for file in sorted([artifact, *artifact.rglob("*")])
+                if file.is_file()
+            },
+        }
+        text = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False)
+        (folder / "card").write_text(f"{text}\n", encoding="utf-8")
+        if path.exists():
+            path.rename(folder / "replaced")
+        artifact.rename(path)
+        (folder / "card").replace(_card_path(path))
+    return card
+
+
+def _card_path(path):
+    return path.with_name(f"{path.name}.json")
+
+
+def _check_target(path, format, overwrite):
+    shown = str(path)
+    path = check_path("path", path).resolve()
+    suffix = FORMATS[format].suffix
+    if not path.name or (suffix and path.suffix != suffix):
+        expected = f"must end in {suffix!r}, as format={format!r} has it" if suffix else "is none"
+        raise ValueError(f"`path`={shown!r} {expected}.")
+    if not path.parent.is_dir():
+        raise ValueError(f"`path`={shown!r} lies in a folder that does not exist.")
+    card = _card_path(path)
+    for old in (path, card):
+        if old.exists() and not overwrite:
+            raise ValueError(
+                f"`path`={shown!r} cannot be written, as {old.name!r} is there already; choose "
+                "another, or replace it with `overwrite=True`."
+            )
+    # What this library did not write is not its to delete.
+    if path.exists() and not card.exists():
+        raise ValueError(f"`path`={shown!r} has no card, and so is no export; choose another.")
+    return path
+
+
+def _check_metrics(metrics):
+    try:
+        if not isinstance(metrics, (dict, type(None))):
+            raise TypeError
+        json.dumps(metrics, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "`metrics` must be a dictionary of finite numbers, texts and their like, such as "
+            f'{{"auc": 0.93}}; got {metrics!r}.'
+        ) from error
+
+
+def _check_format(format):
+    needed = FORMATS[format]
+    backend = keras.backend.backend()
+    if backend not in needed.backends:
+        raise ValueError(
+            f"`format`={format!r} cannot be written on the {backend} backend of Keras, only on "
+            f"{' and '.join(needed.backends)}. {_OTHER_BACKEND}"
+        )
+    missing = [name for name in needed.packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ValueError(
+            f"`format`={format!r} needs {' and '.join(missing)}: "
+            '`pip install "keras-deepfake[export]"`.'
+        )
+
+
+@contextlib.contextmanager
+def _temporary_folder(path):
+    """A folder beside `path` that goes with all that is still in it."""
+    folder = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def _write(detector, artifact, format):
+    """Writes the artifact, and returns the function of images that it holds."""
+    model = served_model(detector)
+    try:
+        if format == "saved_model":
+            write_saved_model(model, artifact, detector.image_size is None)
+        else:
+            with without_complex_numbers(model):
+                if format == "onnx":
+                    write_onnx(model, artifact)
+                else:
+                    write_litert(model, artifact, int8=format == "litert_int8")
+        return FORMATS[format].runtime(artifact)
+    except OSError:
+        raise
+    except Exception as error:  # what converters raise for what they lack has no common type
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        backend = keras.backend.backend()
+        if format != "saved_model":
+            way = "`format='saved_model'` has every operation."
+        elif backend != "tensorflow":
+            way = (
+                f"{_OTHER_BACKEND} Some layers also need a fixed size on {backend}: give "
+                "`image_size`."
+            )
+        else:
+            way = "Save it as `.keras` instead."
+        raise ValueError(
+            f"Detector {detector.name!r} cannot be exported as format={format!r}: {reason} {way}"
+        ) from error
+
+
+def _description(detector):
+    channels, _ = image_layout(detector)
+    lowest_fake, highest_real = detector.conformal_bounds or (None, None)
+    return {
+        "input": {
+            "name": INPUT,
+            "dtype": "uint8",
+            "shape": ["batch", "height", "width", channels],
+            "values": f"{'RGB' if channels == 3 else 'grey'}, 0 to 255",
+            "resized_inside_to": detector.image_size,
+        },
+        "output": {"name": OUTPUT, "dtype": "float32", "shape": ["batch", 2]},
+        "class_names": detector.class_names,
+        "fake_class": detector.class_names[detector.fake_index],
+        "fake_index": detector.fake_index,
+        "threshold": detector.threshold,
+        "false_positive_rate": detector.false_positive_rate,
+        "abstention": detector.conformal_bounds
+        and {
+            "may_be_fake_from": lowest_fake,
+            "may_be_real_to": highest_real,
+            "miscoverage": detector.miscoverage,
+        },
+    }
+
+
+def _versions(format):
+    names = ("keras-deepfake", "keras", "tensorflow", *FORMATS[format].packages)
+    versions = {name: importlib.metadata.version(name) for name in names}
+    return {**versions, "backend": keras.backend.backend()}
