@@ -17,10 +17,14 @@ ANY_SIZE = (128, 128)
 def check_agreement(detector, run, format):
     """How the artifact agrees with the detector, or what it got wrong."""
     height, width = detector.image_size or ANY_SIZE
-    sizes = ((height, width), (height * 3 // 2 + 1, width * 4 // 3 + 1))
+    channels, _ = image_layout(detector)
+    sizes = [(height, width)] * 2
+    # What is not RGB is not resized by a detector.
+    if channels == 3 or detector.image_size is None:
+        sizes[1] = (height * 3 // 2 + 1, width * 4 // 3 + 1)
     largest = 0.0
     for count, size in zip(BATCHES, sizes, strict=True):
-        images = _test_images(count, size, image_layout(detector)[0])
+        images = _test_images(count, size, channels)
         expected = detector.scores(images)
         outputs = run(images)
         if outputs.shape != (count, 2) or outputs.dtype != "float32":

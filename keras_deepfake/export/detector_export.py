@@ -130,6 +130,7 @@ def export_detector(
         )
     detector = as_detector(detector, class_names, fake_class, image_size)
     check_finite_weights(detector)
+    _check_dtypes(detector, format)
     path = _check_target(path, format, check_flag("overwrite", overwrite))
     with _temporary_folder(path) as folder:
         artifact = folder / path.name
@@ -210,6 +211,18 @@ def _check_format(format):
             f"`format`={format!r} needs {' and '.join(missing)}: "
             '`pip install "keras-deepfake[export]"`.'
         )
+
+
+def _check_dtypes(detector, format):
+    lacking = {"onnx": ("bfloat16",), "saved_model": ()}.get(format, ("bfloat16", "float16"))
+    for layer in detector._flatten_layers():
+        if layer.compute_dtype in lacking:
+            raise ValueError(
+                f"Layer {layer.name!r} computes in {layer.compute_dtype}, which "
+                f"format={format!r} lacks or its runtime does. Export as format='saved_model', or "
+                "make the members again under dtype='float32' with the weights of these "
+                "(`get_weights`, `set_weights`)."
+            )
 
 
 @contextlib.contextmanager

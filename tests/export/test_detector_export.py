@@ -281,6 +281,24 @@ def test_arguments(detector, arguments, message, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("format", ["onnx", "litert"])
+def test_half_precision_is_refused_at_once(format, tmp_path):
+    autoencoder = kd.models.ConvAutoencoder((8, 8, 3), (2,), dtype="mixed_bfloat16")
+    classifier = kd.models.EncoderClassifier.from_autoencoder(autoencoder)
+    with pytest.raises(ValueError, match=r"computes in bfloat16, which .*format='saved_model'"):
+        export_detector(classifier, artifact_path(tmp_path, "a", format), format)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_first_and_grey(channels, tmp_path):
+    images = keras.Input((channels, 12, 16))
+    x = keras.layers.Conv2D(4, 3, data_format="channels_first")(images)
+    model = keras.Model(images, keras.layers.Dense(1, "sigmoid")(keras.layers.Flatten()(x)))
+    detector = kd.models.Detector(model, class_names=("fake", "real"))
+    card = export_detector(detector, tmp_path / "a.tflite", "litert")
+    assert card["input"]["shape"] == ["batch", "height", "width", channels]
+
+
 def test_an_operation_that_a_format_lacks(tmp_path):
     images = keras.Input((8, 8, 3))
     real, imaginary = keras.ops.fft2((images[..., 0], images[..., 1]))
