@@ -14,7 +14,8 @@ MOST_OBSCURE, MOST_NAMELESS = 0.02, 0.04
 # The arguments for which a value is not wrong, by the label of the value.
 ACCEPTED = {
     "none": """abstain activation autoencoder ax axes blur cache cache_features callbacks class_name
-        class_names clip columns conformal_bounds corruption corruptions data_format
+        class_names clip columns comparison_images conformal_bounds corruption corruptions
+        data_format
         degradation dtype encoder fake_class false_positive_rate groups hyperparameters
         image_size index jpeg kernel_initializer kinds labels layer like metrics
         miscoverage name normalization num_bins output_activation pooling
