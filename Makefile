@@ -1,4 +1,5 @@
-# `make demo` trains the recipe on synthetic faces; `make test` runs the test suite.
+# `make demo` trains the recipe on synthetic faces; `make test` runs the test suite; `make benchmark`
+# compares speed and memory with alternatives and writes docs/benchmarks.md.
 PYTHON ?= python3
 VENV ?= .venv
 BACKENDS ?= tensorflow jax
@@ -8,7 +9,7 @@ comma := ,
 KERAS_HUB = "keras-hub>=0.32,<1" kagglehub "kagglesdk==0.1.28" pyyaml regex tokenizers tqdm
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint clean
+.PHONY: demo test benchmark lint clean
 
 demo: $(VENV)/.library
 	@if [ -e demo ]; then \
@@ -21,6 +22,9 @@ test: $(VENV)/.$(subst $(comma),-,$(EXTRAS))
 		echo "== tests on $$backend"; \
 		KERAS_BACKEND=$$backend $(VENV)/bin/python -m pytest -n 2 --dist worksteal || failed="$$failed $$backend"; \
 	done; [ -z "$$failed" ] || { echo "failed on:$$failed"; exit 1; }
+
+benchmark: $(VENV)/.test-torch
+	KERAS_BACKEND=tensorflow $(VENV)/bin/python benchmarks/write_table.py
 
 lint:
 	ruff check . && ruff format --check .
