@@ -46,7 +46,9 @@ def processor():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("scripts", nargs="*", help="names such as memory.py (default: all)")
+    parser.add_argument(
+        "scripts", nargs="*", help="names such as memory.py, to print their tables only"
+    )
     options = parser.parse_args()
     scripts = [
         path
@@ -70,6 +72,9 @@ def main():
         f"{processor()}, {os.cpu_count()} cores; {versions}; "
         f"{os.environ.get('KERAS_BACKEND', 'tensorflow')} backend.\n\n"
     )
+    if options.scripts:
+        print(text + "\n\n".join(sections))
+        return
     path = FOLDER.parent / "docs" / "benchmarks.md"
     path.write_text(text + "\n\n".join(sections) + "\n", encoding="utf-8")
     print(f"{path} holds the tables of {len(scripts)} scripts.")
