@@ -77,7 +77,7 @@ def test_guide_runs(guide, tmp_path, monkeypatch):
     names = {
         "model": model,
         "dataset": tf.data.Dataset.from_tensors((faces.images / np.float32(255), faces.labels)),
-        "train": tf.data.Dataset.from_tensors([faces.images / np.float32(255)] * 2),
+        "train": tf.data.Dataset.from_tensors((faces.images / np.float32(255),) * 2),
         "autoencoder": kd.models.ConvAutoencoder((32, 32, 3), filters=(4, 4)),
     }
     path = pathlib.Path(__file__).parents[2] / f"docs/{guide}.md"
