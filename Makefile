@@ -1,5 +1,6 @@
 # `make demo` trains the recipe on synthetic faces; `make test` runs the test suite; `make docs`
-# writes the documentation to site/.
+# writes the documentation to site/; `make benchmark` compares speed and memory with alternatives
+# and writes docs/benchmarks.md.
 PYTHON ?= python3
 VENV ?= .venv
 BACKENDS ?= tensorflow jax
@@ -10,7 +11,7 @@ KERAS_HUB = "keras-hub>=0.32,<1" kagglehub "kagglesdk==0.1.28" pyyaml regex toke
 MKDOCS = "mkdocs-material>=9.6,<10" "mkdocstrings[python]>=1,<2" ruff
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test docs lint clean
+.PHONY: demo test docs benchmark lint clean
 
 demo: $(VENV)/.library
 	@if [ -e demo ]; then \
@@ -27,6 +28,9 @@ test: $(VENV)/.$(subst $(comma),-,$(EXTRAS))
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet --clean
 	@echo "The documentation is in site/; open site/index.html."
+
+benchmark: $(VENV)/.test-torch
+	KERAS_BACKEND=tensorflow $(VENV)/bin/python benchmarks/write_table.py
 
 lint:
 	ruff check . && ruff format --check .

@@ -67,9 +67,12 @@ def main():
                 times[name].append(elapsed)
     medians = {name: statistics.median(values) for name, values in times.items()}
     step = medians.pop("MobileNetV2 training step")
-    print(f"{arguments.size} px, 32 images, {keras.backend.backend()} backend")
+    print(
+        f"| augmentation of 32 images, {arguments.size} px, {keras.backend.backend()} "
+        "| layer | training step of MobileNetV2 | ratio |\n|---|---|---|---|"
+    )
     for name, median in medians.items():
-        print(f"{name:30s} {median / step:6.3f} of a MobileNetV2 training step")
+        print(f"| {name} | {median:.3f} s | {step:.3f} s | {median / step:.3f} |")
 
 
 if __name__ == "__main__":

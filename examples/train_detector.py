@@ -84,6 +84,7 @@ def parse_arguments(arguments=None):
     add("--subset", type=float, metavar="F", help="share of the labelled images to use")
     add("--split", type=float, nargs=3, metavar="F", help="shares of train, validation and test")
     add("--split-autoencoder", type=float, nargs=3, metavar="F", help="the same for stage 1")
+    add("--distribute", action="store_true", help="train on all devices of the machine at once")
     add("--epochs-autoencoder", type=int, metavar="N")
     add("--epochs-classifier", type=int, metavar="N")
     add("--batch-size-autoencoder", type=int, metavar="N")
@@ -93,7 +94,8 @@ def parse_arguments(arguments=None):
 
 def _check_options(options, changes, is_study):
     """Raise for options that the preset has no use for."""
-    unused = [*changes, *(["pretraining_data"] if options.pretraining_data else [])]
+    unused = [name for name in ("pretraining_data", "distribute") if getattr(options, name)]
+    unused = [*changes, *unused]
     if is_study:
         names = ("encoder", "photographs", "false_positive_rate", "abstain")
         unused = [name for name in names if getattr(options, name) is not None]
@@ -137,7 +139,12 @@ def main(arguments=None):
         if is_study:
             settings = kd.recipes.StudySettings.preset(options.preset, **changes)
             trained = kd.recipes.train_study(
-                index, options.output, settings, unlabelled=unlabelled, **common
+                index,
+                options.output,
+                settings,
+                unlabelled=unlabelled,
+                distribute=options.distribute,
+                **common,
             )
         else:
             trained = kd.recipes.train_detector(

@@ -64,6 +64,9 @@ if keras.backend.backend() != "tensorflow":
 # `make test` installs KerasHub; it is too large for the extra `test`.
 if importlib.util.find_spec("keras_hub") is None:
     collect_ignore += ["models/test_hub_encoders.py"]
+# Ray brings 500 MB, and only an example uses it.
+if importlib.util.find_spec("ray") is None:
+    collect_ignore += ["examples/test_score_at_scale.py"]
 
 
 def pytest_collection_finish():

@@ -5,12 +5,14 @@ import inspect
 
 import keras
 
+from keras_deepfake._arguments import MOST_PLACES, check_integer
 from keras_deepfake.models._layer_states import (
     layer_states,
     pop_layer_states,
     restart_lora,
     restore_layer_states,
 )
+from keras_deepfake.models._micro_batches import check_layers, check_loss, micro_batched_step
 from keras_deepfake.models.training_data import checked_fit_arguments
 
 
@@ -72,22 +74,49 @@ class DetectionModel(keras.Model):
         """The `optimizer`, `loss` and `metrics` that `compile()` falls back on."""
         raise NotImplementedError
 
-    def compile(self, optimizer="auto", loss="auto", *, metrics="auto", **kwargs):
+    def compile(
+        self, optimizer="auto", loss="auto", *, metrics="auto", micro_batch_size=None, **kwargs
+    ):
         """Configures the model for training, as `keras.Model.compile` does.
 
         Args:
             optimizer: As in Keras; `"auto"` for the default of the model.
             loss: As in Keras; `"auto"` for the default of the model.
             metrics: As in Keras; `"auto"` for the default of the model.
+            micro_batch_size: Integer, how many images of a batch a training step computes at a
+                time, or `None` for all. The memory is then that of so few images. The weights
+                are updated once a batch, by the same gradients, and losses and metrics are the
+                same; only random layers draw other numbers.
             **kwargs: Everything else that `keras.Model.compile` accepts.
+
+        Raises:
+            ValueError: With `micro_batch_size`, for a loss that is not the mean over the images,
+                and, when the training starts, for batch normalization that is trained, as it
+                computes with the images that it sees at a time.
         """
+        if micro_batch_size is not None:
+            micro_batch_size = check_integer("micro_batch_size", micro_batch_size, 1, MOST_PLACES)
         given = {"optimizer": optimizer, "loss": loss, "metrics": metrics}
         defaults = self.default_compile_arguments()
         arguments = {
             name: defaults[name] if isinstance(value, str) and value == "auto" else value
             for name, value in given.items()
         }
+        if micro_batch_size is not None:
+            check_loss(arguments["loss"])
         super().compile(**arguments, **kwargs)
+        self.micro_batch_size = micro_batch_size
+
+    def make_train_function(self, force=False):
+        # Here, as no training has begun yet: on JAX one that fails takes the weights along.
+        if self.micro_batch_size is not None:
+            check_layers(self)
+        super().make_train_function(force)
+
+    def train_step(self, *arguments):
+        if self.micro_batch_size is None:
+            return super().train_step(*arguments)
+        return micro_batched_step(self, self.micro_batch_size, *arguments)
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
@@ -104,6 +133,10 @@ class DetectionModel(keras.Model):
                 "hold this model; weights alone can be kept by `save_weights('x.weights.h5')`."
             )
         super().save(filepath, *args, **kwargs)
+
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        return config and {**config, "micro_batch_size": self.micro_batch_size}
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))

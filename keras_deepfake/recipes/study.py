@@ -18,6 +18,7 @@ from keras_deepfake.evaluation import (
 )
 from keras_deepfake.models import ConvAutoencoder, Detector
 from keras_deepfake.recipes._calibration_notes import with_notes
+from keras_deepfake.recipes._devices import Devices, all_devices
 from keras_deepfake.recipes._run_folders import check_output, run_folder
 from keras_deepfake.recipes._splits import index_digest, split_with_pretraining
 from keras_deepfake.recipes._study_pictures import StudyPictures
@@ -60,6 +61,7 @@ def train_study(
     fake_class=None,
     seed=0,
     overwrite=False,
+    distribute=False,
     verbose=1,
 ):
     """Train the detector of the study, and leave everything about it in a folder.
@@ -90,6 +92,9 @@ def train_study(
         seed: Non-negative integer for the splits, the order of the images and the weights.
         overwrite: Boolean, whether the results of an older run in `output`, and an unfinished
             run with other settings, are replaced.
+        distribute: Boolean, whether every batch is divided among all accelerators of the machine
+            (all CPU devices, where there is none), on TensorFlow and JAX. The training is that of
+            one device, but for the last images of a part that have no equal shares.
         verbose: 0 for silence, 1 for progress bars, 2 for a line an epoch.
 
     Returns:
@@ -130,11 +135,16 @@ def train_study(
     fake_class = class_names[find_fake(class_names, fake_class)]
     seed = check_seed(seed)
     check_flag("overwrite", overwrite)
+    check_flag("distribute", distribute)
     verbose = check_integer("verbose", verbose, 0, 2)
     check_output(output, overwrite)
+    devices = all_devices() if distribute else Devices()
+    for name in ("batch_size_autoencoder", "batch_size_classifier"):
+        devices.check_batch_size(name, getattr(settings, name))
     # What cannot be built is told before anything is drawn or trained.
-    autoencoder = make_autoencoder(settings, seed)
-    make_classifier(autoencoder, class_names, settings, seed)
+    with devices.scope():
+        autoencoder = make_autoencoder(settings, seed)
+        make_classifier(autoencoder, class_names, settings, seed)
 
     origin = f"The test images were held out before pretraining; seed {seed}."
     if index is None:
@@ -152,9 +162,12 @@ def train_study(
             "of these, or of their groups."
         )
     pretraining_parts = pretraining.split(settings.split_autoencoder, seed=seed)
+    pretraining_parts = [devices.trim(part) for part in pretraining_parts]
+    classifier_parts = [devices.trim(part) for part in parts]
     identity = {
         **dataclasses.asdict(settings),
         "seed": seed,
+        "devices": devices.count,
         "fake_class": fake_class,
         "index": index_digest(index),
         "unlabelled": None if unlabelled is None else index_digest(unlabelled),
@@ -167,20 +180,22 @@ def train_study(
         pictures = StudyPictures(run.results, settings.image_size)
         pictures.draw_data(parts[0])
 
-        say(f"Stage 1: autoencoder, on {pretraining}")
-        histories, autoencoder_metrics = train_autoencoder(
-            autoencoder, pretraining_parts, settings, seed, run.state, verbose
-        )
+        say(f"Stage 1: autoencoder, on {pretraining}, {devices.count} device(s)")
+        with devices.scope():
+            histories, autoencoder_metrics = train_autoencoder(
+                autoencoder, pretraining_parts, settings, seed, run.state, verbose
+            )
         save_model(autoencoder, run.results / "autoencoder.keras")
         save_model(autoencoder.encoder, run.results / "encoder.keras")
         pictures.draw_curves(histories)
         pictures.draw_reconstructions(autoencoder, parts[2])
 
         say("Stage 2: classifier")
-        classifier = make_classifier(autoencoder, class_names, settings, seed + 1)
-        history, classifier_metrics = train_classifier(
-            classifier, parts, settings, seed, run.state, verbose
-        )
+        with devices.scope():
+            classifier = make_classifier(autoencoder, class_names, settings, seed + 1)
+            history, classifier_metrics = train_classifier(
+                classifier, classifier_parts, settings, seed, run.state, verbose
+            )
         detector, notes = with_notes(calibrate, classifier, parts[1], fake_class=fake_class)
         for note in notes:
             say(note)

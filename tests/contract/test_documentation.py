@@ -63,7 +63,7 @@ def test_arguments_are_documented(documented):
     assert not missing
 
 
-@pytest.mark.parametrize("guide", ["augmentation", "forensic-layers"])
+@pytest.mark.parametrize("guide", ["augmentation", "forensic-layers", "several-devices"])
 def test_guide_runs(guide, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     faces = kd.datasets.synthetic_faces(8, (32, 32))
@@ -77,6 +77,7 @@ def test_guide_runs(guide, tmp_path, monkeypatch):
     names = {
         "model": model,
         "dataset": tf.data.Dataset.from_tensors((faces.images / np.float32(255), faces.labels)),
+        "train": tf.data.Dataset.from_tensors((faces.images / np.float32(255),) * 2),
         "autoencoder": kd.models.ConvAutoencoder((32, 32, 3), filters=(4, 4)),
     }
     path = pathlib.Path(__file__).parents[2] / f"docs/{guide}.md"

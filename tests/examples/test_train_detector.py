@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import keras_deepfake as kd
-from keras_deepfake.recipes import _synthetic_data
+from keras_deepfake.recipes import _devices, _synthetic_data, study
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "examples" / "train_detector.py"
 TINY = "--image-size 32 --filters 4 4 --epochs-autoencoder 1 --epochs-classifier 1".split()
@@ -53,12 +53,21 @@ def test_recommended_detector_and_photographs_alone(main):
     assert (settings["fakes"], settings["fake_class"]) == ("blended", "fake")
 
 
-def test_options_reach_the_training(main):
+def test_options_reach_the_training(main, monkeypatch):
+    distributed = []
+
+    def noted_devices():
+        devices = _devices.all_devices()
+        distributed.append(devices.count)
+        return devices
+
+    monkeypatch.setattr(study, "all_devices", noted_devices)
     make_folder(("0_real", "1_fake"))
     main(
         [*TINY, "--data", "data", "--group-pattern", r"p\d+", "--split", "0.5", "0.25", "0.25"]
         + ["--pretraining-data", "data", "--corruption", "masking", "--l1", "0", "--l2", "0.01"]
         + ["--activation", "sigmoid", "--pretraining", "stacked", "--output", "two"]
+        + ["--distribute"]
     )
     metrics = json.loads(pathlib.Path("two/metrics.json").read_text())
     assert metrics["report"]["num_groups"] < metrics["report"]["num_images"]
@@ -69,6 +78,7 @@ def test_options_reach_the_training(main):
     assert detector.class_names == ("0_real", "1_fake")
     settings = json.loads(pathlib.Path("two/settings.json").read_text())
     assert (settings["l1"], settings["l2"], settings["activation"]) == (0, 0.01, "sigmoid")
+    assert distributed == [1]
 
 
 @pytest.mark.parametrize(
@@ -76,6 +86,7 @@ def test_options_reach_the_training(main):
     [
         (["--data", "nowhere"], "'nowhere'"),
         (["--encoder", "a.keras"], "--preset small has no use for --encoder."),
+        (["--preset", "recommended", "--distribute"], r"has no use for .*--distribute\."),
         (["--preset", "recommended", "--l1", "0"], "--preset recommended has no use for .*--l1"),
         (["--data", "unclear"], r"its folders are \['a', 'b'\]"),
         (["--data", "unclear", "--fake-class", "c"], r"its folders are \['a', 'b'\]"),

@@ -1,0 +1,80 @@
+"""Peak memory and time of a training step in micro-batches, next to the same step at once.
+
+Each measurement is a process of its own, which trains the study's autoencoder for one batch to
+warm up and then for others. Its memory is the largest resident size that it ever had, all of
+Python and Keras included. The processes take turns.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+
+def measure(options):
+    """Print the peak memory in GB and the seconds of a training step."""
+    import keras
+    import numpy as np
+
+    import keras_deepfake as kd
+
+    keras.utils.set_random_seed(0)
+    shape = (options.size, options.size, 3)
+    images = np.random.default_rng(0).random((options.batch_size, *shape), "float32")
+    model = kd.models.ConvAutoencoder(shape)
+    model.compile(micro_batch_size=options.child or None)
+    seconds = []
+    for _ in range(options.steps + 1):
+        start = time.perf_counter()
+        model.train_on_batch(images, images)
+        seconds.append(time.perf_counter() - start)
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps([kilobytes / 2**20, statistics.median(seconds[1:])]))
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=256, help="image side in pixels")
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--micro-batch-sizes", type=int, nargs="+", default=[16, 4], metavar="N")
+    parser.add_argument("--steps", type=int, default=1, help="steps that a process measures")
+    parser.add_argument("--rounds", type=int, default=5, help="processes of each")
+    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.child is not None:
+        measure(options)
+        return
+
+    contestants = [0, *options.micro_batch_sizes]
+    found = {size: [] for size in contestants}
+    for turn in range(options.rounds):
+        for size in contestants[:: 1 if turn % 2 else -1]:
+            command = [sys.executable, __file__, "--child", str(size)]
+            for name in ("size", "batch_size", "steps"):
+                command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+            output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+            found[size].append(json.loads(output.splitlines()[-1]))
+            print(f"round {turn + 1}, micro-batches of {size}: {found[size][-1]}", file=sys.stderr)
+    medians = {
+        size: [statistics.median(values) for values in zip(*pairs, strict=True)]
+        for size, pairs in found.items()
+    }
+    print(
+        f"| training step, batch {options.batch_size}, {options.size} px | in micro-batches "
+        "| the batch at once | ratio |\n|---|---|---|---|"
+    )
+    whole_memory, whole_time = medians.pop(0)
+    for size, (memory, seconds) in medians.items():
+        print(
+            f"| peak memory, micro-batches of {size} | {memory:.2f} GB | {whole_memory:.2f} GB "
+            f"| {memory / whole_memory:.2f} |\n"
+            f"| time, micro-batches of {size} | {seconds:.2f} s | {whole_time:.2f} s "
+            f"| {seconds / whole_time:.2f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
