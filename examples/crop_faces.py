@@ -38,7 +38,10 @@ def main(arguments=None):
     import keras_deepfake as kd  # not above: --help need not wait for TensorFlow
 
     try:
-        crops = kd.recipes.crop_faces(**vars(options))
+        faces = kd.faces.FaceCropper(options.size, options.margin)
+        crops = kd.faces.crop_faces(
+            options.photographs, options.output, faces, overwrite=options.overwrite
+        )
     except (ValueError, OSError, ImportError) as error:
         sys.exit(f"crop_faces.py: {error}")
     print(f"{crops.summary()}; see {os.path.normpath(options.output)}.csv")

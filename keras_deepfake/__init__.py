@@ -18,6 +18,7 @@ _LAZY = (
     "datasets",
     "evaluation",
     "explanation",
+    "faces",
     "hypermodels",
     "recipes",
     "reports",
