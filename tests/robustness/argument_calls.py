@@ -313,6 +313,7 @@ def _evaluation_calls(fixtures):
     evaluation = kd.evaluation
     data = (fixtures.images, fixtures.labels)
     model = {"model": fixtures.classifier}
+    predictions = evaluation.predict_images(fixtures.classifier, fixtures.images[:2])
     calls = {
         "calibrate": Call(
             evaluation.calibrate, {"models": fixtures.classifier, "validation": data}
@@ -339,6 +340,7 @@ def _evaluation_calls(fixtures):
             evaluation.evaluate_robustness,
             {**model, "index_or_dataset": data, "corruptions": {"jpeg": (50,)}},
         ),
+        "Predictions.group": Call(predictions.group, {"groups": lambda path: "one"}),
         "predict_images": Call(evaluation.predict_images, {**model, "images": fixtures.images[:2]}),
         "DetectionReport.compare": Call(fixtures.report.compare, {"other": fixtures.report}),
         "DetectionReport.save": Call(fixtures.report.save, {"path": "report.json"}),
