@@ -1,47 +1,13 @@
-"""Crop and align the faces of ordinary photographs, as the detectors expect them.
+"""Cut the faces out of photographs: `keras-deepfake crop` as a script.
 
-Every face becomes a square PNG file OUT/<folders of IN>/<name>_<i>.png, the largest face first;
-PNG adds no compression traces of its own. The face is turned upright by its eyes and mouth and
-framed as in FFHQ at the default margin. What lies outside the photograph repeats its border.
-OUT.csv lists what became of every file, those without a face included.
+What it does is in keras_deepfake_commands/crop.py.
 """
 
-import argparse
-import os
-import sys
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes on the hardware
-os.environ["KERAS_BACKEND"] = "tensorflow"  # the face detector knows no other
-
-
-def parse_arguments(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("photographs", metavar="IN", help="photograph, or folder that is searched recursively")
-    add("output", metavar="OUT", help="folder for the crops")
-    add("--size", type=int, default=256, metavar="N", help="side of a crop (default: 256)")
-    add(
-        "--margin",
-        type=float,
-        default=0.5,
-        metavar="F",
-        help="what to leave around the face on every side, in sizes of the face (default: 0.5)",
-    )
-    add("--overwrite", action="store_true", help="replace crops that exist")
-    return parser.parse_args(arguments)
+from keras_deepfake_commands import run_command
 
 
 def main(arguments=None):
-    options = parse_arguments(arguments)
-    import keras_deepfake as kd  # not above: --help need not wait for TensorFlow
-
-    try:
-        crops = kd.recipes.crop_faces(**vars(options))
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"crop_faces.py: {error}")
-    print(f"{crops.summary()}; see {os.path.normpath(options.output)}.csv")
+    run_command("crop", arguments, "crop_faces.py")
 
 
 if __name__ == "__main__":

@@ -1,64 +1,13 @@
-"""Write a saved detector as an ONNX, LiteRT or TensorFlow artifact that runs without Keras.
+"""Write a detector as an artifact without Keras: `keras-deepfake export` as a script.
 
-The artifact takes raw images, uint8 of shape (batch, height, width, 3); a card beside it,
-OUT.json, says what its probabilities mean. Without DETECTOR the script exports an untrained one.
+What it does is in keras_deepfake_commands/export.py.
 """
 
-import argparse
-import os
-import sys
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes on the hardware
-
-
-def parse_arguments(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("model", metavar="DETECTOR", nargs="?", help="detector saved as .keras")
-    add("output", metavar="OUT", help="file to write, .onnx or .tflite, or folder of a SavedModel")
-    formats = ("onnx", "litert", "litert_int8", "saved_model")
-    add("--format", choices=formats, default="onnx", help="(default: onnx)")
-    add("--comparison-images", metavar="FOLDER", help="to compare litert_int8 on")
-    add("--image-size", type=int, metavar="N", help="for models of images of any size")
-    add(
-        "--class-names",
-        nargs=2,
-        metavar="NAME",
-        help="the classes in the order of the model's columns, if it does not hold them",
-    )
-    add("--fake-class", metavar="NAME", help="which of them is fake, if its name does not tell")
-    add("--overwrite", action="store_true", help="replace what an earlier export left")
-    return parser.parse_args(arguments)
+from keras_deepfake_commands import run_command
 
 
 def main(arguments=None):
-    options = parse_arguments(arguments)
-    import keras_deepfake as kd  # not above: --help need not wait for TensorFlow
-
-    try:
-        if options.model:
-            model = kd.models.load_model(options.model)
-        else:
-            model = kd.EncoderClassifier.from_autoencoder(kd.ConvAutoencoder((64, 64, 3), (16, 8)))
-        card = kd.export.export_detector(
-            model,
-            options.output,
-            options.format,
-            class_names=options.class_names,
-            fake_class=options.fake_class,
-            image_size=options.image_size and (options.image_size, options.image_size),
-            comparison_images=options.comparison_images,
-            overwrite=options.overwrite,
-        )
-    except (ValueError, OSError) as error:
-        sys.exit(f"export_detector.py: {error}")
-    print(
-        f"{options.output}: column {card['fake_index']} is P({card['fake_class']}), "
-        f"{card['fake_class']} from {card['threshold']:g}; it differs from the detector by up to "
-        f"{card['agreement']['largest_difference']:.1g}. The card is {options.output}.json."
-    )
+    run_command("export", arguments, "export_detector.py")
 
 
 if __name__ == "__main__":

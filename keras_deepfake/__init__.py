@@ -19,6 +19,7 @@ _LAZY = (
     "evaluation",
     "explanation",
     "export",
+    "faces",
     "hypermodels",
     "recipes",
     "reports",

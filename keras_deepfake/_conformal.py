@@ -31,6 +31,23 @@ def conformal_sets(scores, bounds):
     return scores >= lowest_fake, scores <= highest_real
 
 
+def name_verdicts(scores, class_names, fake_index, threshold, bounds):
+    """The verdict on each score, as an array of strings.
+
+    Args:
+        scores: Array of P(fake).
+        class_names: Two strings.
+        fake_index: Which of them is fake.
+        threshold: The score from which on the verdict is fake, where there are no bounds.
+        bounds: Those of conformal sets, or `None`.
+    """
+    names = np.array((class_names[fake_index], class_names[1 - fake_index], UNSURE))
+    if bounds is None:
+        return names[np.where(scores >= threshold, 0, 1)]
+    may_be_fake, may_be_real = conformal_sets(scores, bounds)
+    return names[np.where(may_be_fake == may_be_real, 2, np.where(may_be_fake, 0, 1))]
+
+
 def fit_bounds(is_fake, scores, miscoverage):
     """The bounds whose sets lack the true class of a new image with at most this probability.
 

@@ -8,6 +8,7 @@ import unicodedata
 _UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 # Persian, the Indic scripts and emoji are spelt with these two.
 _JOINERS = "\u200c\u200d"
+_MAX_LISTED = 20
 
 
 def printable(text):
@@ -25,6 +26,17 @@ def printable(text):
         else character
         for character in text
     )
+
+
+def listing(problems):
+    """Returns `(path, reason)` pairs as lines, the first twenty of them."""
+    lines = [
+        f"\n  {path if path.isprintable() else repr(path)}: {reason}"
+        for path, reason in problems[:_MAX_LISTED]
+    ]
+    if len(problems) > _MAX_LISTED:
+        lines.append(f"\n  and {len(problems) - _MAX_LISTED} more, {len(problems)} in all")
+    return "".join(lines)
 
 
 def format_cell(cell):

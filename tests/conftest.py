@@ -26,6 +26,7 @@ collect_ignore = []
 if keras.backend.backend() != "tensorflow":
     collect_ignore += [
         "audit",
+        "commands",
         "contract/test_documentation.py",
         "datasets/test_class_folders.py",
         "datasets/test_image_cache.py",
@@ -38,12 +39,12 @@ if keras.backend.backend() != "tensorflow":
         "evaluation/test_report.py",
         "examples",
         "export/test_detector_export.py",
+        "faces",
         "hypermodels/test_documentation.py",
         "hypermodels/test_local_workers.py",
         "hypermodels/test_searches.py",
         "layers/test_arguments.py",
         "recipes/test_detector_training.py",
-        "recipes/test_face_crops.py",
         "recipes/test_guide.py",
         "recipes/test_run_folders.py",
         "recipes/test_splits.py",

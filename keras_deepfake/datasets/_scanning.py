@@ -3,16 +3,14 @@
 import collections
 import functools
 import os
-import re
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
-import numpy as np
 
+from keras_deepfake._text import listing
 from keras_deepfake.datasets._inspection import PILLOW, inspect_image
 from keras_deepfake.datasets.image_files import EXTENSIONS, read_pixels, walk_images
 
-_MAX_LISTED = 20
 _PARTS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
 
@@ -138,56 +136,3 @@ def report_problems(source, lacking, problems, on_error):
                 else 'remove these files, or leave them out with on_error="skip".'
             )
         )
-
-
-def listing(problems):
-    """Returns `(path, reason)` pairs as lines, the first twenty of them."""
-    lines = [
-        f"\n  {path if path.isprintable() else repr(path)}: {reason}"
-        for path, reason in problems[:_MAX_LISTED]
-    ]
-    if len(problems) > _MAX_LISTED:
-        lines.append(f"\n  and {len(problems) - _MAX_LISTED} more, {len(problems)} in all")
-    return "".join(lines)
-
-
-def check_groups(groups):
-    """Raises unless `groups` is something that `find_groups` takes."""
-    text = isinstance(groups, re.Pattern) and isinstance(groups.pattern, str)
-    if not (groups is None or text or callable(groups) or hasattr(groups, "get")):
-        raise ValueError(
-            "`groups` must be None, a compiled pattern of str, a function of the path, or a "
-            f"mapping; got {groups!r}."
-        )
-
-
-def find_groups(groups, paths, relatives):
-    """Returns the group of every image, or raises with the paths of those that have none."""
-    found, missing = [], []
-    for path, relative in zip(paths, relatives, strict=True):
-        try:
-            group = _find_group(groups, path, relative)
-            hash(group)
-        except Exception as error:
-            raise ValueError(f"`groups` failed for {path!r}: {error!r}.") from error
-        group = group.item() if isinstance(group, np.generic) else group
-        found.append(group)
-        # NaN, which is how tables say that there is none, differs from itself.
-        if group is None or group != group:
-            missing.append((path, "no group"))
-    if missing:
-        raise ValueError(
-            f"`groups` must give every image a group other than None: {listing(missing)}"
-        )
-    return tuple(found)
-
-
-def _find_group(groups, path, relative):
-    name = re.split(r"[\\/]", path)[-1]
-    if isinstance(groups, re.Pattern):
-        match = groups.search(name)
-        return (match[1 if groups.groups else 0] or None) if match else None
-    if callable(groups):
-        return groups(path)
-    keys = (key for key in (path, relative, name) if key in groups)
-    return groups.get(next(keys, None))

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_deepfake._arguments import check_integer, check_path
 from keras_deepfake._classes import check_class_names
-from keras_deepfake.datasets._scanning import listing
+from keras_deepfake._text import listing
 
 
 def read_rows(table):

@@ -8,12 +8,11 @@ import numpy as np
 
 from keras_deepfake._arguments import check_choice, check_flag, check_number, check_path
 from keras_deepfake._classes import check_class_names
+from keras_deepfake._groups import check_groups, find_groups
+from keras_deepfake._text import listing
 from keras_deepfake.datasets._scanning import (
     check_files,
-    check_groups,
     count_images,
-    find_groups,
-    listing,
     report_problems,
     walk_classes,
     why_lacking,

@@ -11,7 +11,7 @@ from keras_deepfake._arguments import (
     check_number,
 )
 from keras_deepfake._classes import check_class_names, find_fake
-from keras_deepfake._conformal import UNSURE, check_bounds, conformal_sets
+from keras_deepfake._conformal import UNSURE, check_bounds, name_verdicts
 from keras_deepfake._pixels import to_numpy
 from keras_deepfake.metrics import EqualErrorRate, ExpectedCalibrationError
 from keras_deepfake.models._members import (
@@ -212,14 +212,9 @@ class Detector(DetectionModel):
         # NaN fails both comparisons.
         if not ((scores >= 0) & (scores <= 1)).all():
             raise ValueError("`scores` must be probabilities, from 0 to 1.")
-        names = (self.class_names[self.fake_index], self.class_names[1 - self.fake_index], UNSURE)
-        if threshold is None and self.conformal_bounds is not None:
-            may_be_fake, may_be_real = conformal_sets(scores, self.conformal_bounds)
-            places = np.where(may_be_fake == may_be_real, 2, np.where(may_be_fake, 0, 1))
-        else:
-            level = self.threshold if threshold is None else threshold
-            places = np.where(scores >= check_number("threshold", level, 0, 1), 0, 1)
-        return np.array(names)[places]
+        bounds = self.conformal_bounds if threshold is None else None
+        level = self.threshold if threshold is None else check_number("threshold", threshold, 0, 1)
+        return name_verdicts(scores, self.class_names, self.fake_index, level, bounds)
 
     def score_batches(self, data, batch_size=32, labelled=False):
         """Yields the images that `data` holds in batches, in their order, with their scores.

@@ -105,6 +105,24 @@ def image_batches(data, input_shape, image_size=None, batch_size=32, labelled=Fa
         yield _batch(waiting)
 
 
+def single_images(data):
+    """Yield the RGB images that `data` holds one by one, as large as they are.
+
+    Args:
+        data: As for `image_batches`. A file is read when its turn comes.
+
+    Yields:
+        `Image`s; those of files that cannot be read have a `problem`, and no pixels.
+    """
+    layout = _Layout((None, None, None, 3), None)
+    for image in _images(data, "images"):
+        if image.pixels is not None:
+            image = image._replace(pixels=layout.fit(image.pixels, image.name))
+        elif image.problem is None:
+            image = layout.read(image)
+        yield image
+
+
 def count_images(data):
     """The number of images where it is known without reading them, else `None`."""
     if hasattr(data, "paths"):

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_deepfake.datasets import ImageIndex, _scanning, _splitting, classification_dataset
+from keras_deepfake._groups import find_groups
+from keras_deepfake.datasets import ImageIndex, _splitting, classification_dataset
 
 
 def fill(folder, count, suffix=".png"):
@@ -613,7 +614,7 @@ def test_groups_from_patterns(tmp_path):
     with pytest.raises(ValueError, match=r"ann_1\.png: no group\n.*bo_0\.png: no group"):
         groups("(ann)_0|bo_7/bo")  # the folder is not searched
     windows = r"C:\\faces_2\\real\\cy_1.jpg"
-    assert _scanning.find_groups(re.compile("^([^_]+)_"), [windows], [windows]) == ("cy",)
+    assert find_groups(re.compile("^([^_]+)_"), [windows], [windows]) == ("cy",)
 
 
 @pytest.mark.parametrize("group", [float("nan"), [], np.zeros(2), np.float32("nan")])

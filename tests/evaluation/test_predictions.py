@@ -1,5 +1,7 @@
 import csv
+import json
 import os
+import re
 
 import keras
 import numpy as np
@@ -8,7 +10,7 @@ from PIL import Image
 
 import keras_deepfake as kd
 
-ROW = ("path", "probabilities", "verdict", "error")
+ROW = ("path", "probabilities", "verdict", "error", "parts", "face")
 
 
 def red_detector(columns=2, size=(8, 8), activation="softmax", data_format="channels_last"):
@@ -249,3 +251,129 @@ def test_no_images():
     predictions = kd.evaluation.predict_images(red_detector(), [])
     assert len(predictions) == 0
     assert str(predictions) == "path  fake  real  verdict  error"
+
+
+@pytest.fixture
+def cropper():
+    """Finds faces where pixels are all blue, each of which covers a square of 16 pixels."""
+
+    def face_detector(photograph):
+        rows, columns = np.nonzero(photograph[..., 2] == 255)
+        points = np.array([[-2.0, 0.0], [2.0, 0.0], [0.0, 4.0]])
+        # The square is centred a tenth of the way from the eyes to the mouth.
+        return [(0.95, points + (x + 0.5, y + 0.1)) for y, x in zip(rows, columns, strict=True)]
+
+    return kd.faces.FaceCropper(size=8, face_detector=face_detector)
+
+
+def photograph(*reds):
+    """A photograph with a face for each value, which all of the face's square has."""
+    image = np.zeros((20, 20 * len(reds) or 20, 3), "uint8")
+    for place, value in enumerate(reds):
+        image[:, 20 * place : 20 * place + 20, 0] = value
+        image[10, 20 * place + 10, 2] = 255
+    return image
+
+
+def test_photographs_have_the_verdict_of_their_worst_face(cropper, tmp_path):
+    Image.fromarray(photograph(0, 255, 140)).save(tmp_path / "three.png")
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    images = [tmp_path / "three.png", photograph(), tmp_path / "broken.jpg", photograph(10)]
+    for batch_size in (1, 32):
+        predictions = kd.evaluation.predict_images(
+            red_detector(), images, batch_size, faces=cropper
+        )
+        names = [str(tmp_path / "three.png"), "images[1]", str(tmp_path / "broken.jpg")]
+        assert [row.path for row in predictions] == [*names, "images[3]"]
+        assert [row.verdict for row in predictions] == ["fake", None, None, "real"]
+        errors = [None, "no face found", "not an image", None]
+        assert [row.error for row in predictions] == errors
+        assert [row.parts and len(row.parts) for row in predictions] == [3, (), None, 1]
+    faces = predictions[0].parts
+    assert [face.verdict for face in faces] == ["real", "fake", "fake"]
+    assert faces[1].path == f"{names[0]}[1]"
+    assert predictions[0].probabilities is faces[1].probabilities
+    # Each crop is of one colour, but for the pixel that marks the face.
+    expected = kd.evaluation.predict_images(red_detector(), [red(0), red(255), red(140)])
+    for face, row in zip(faces, expected, strict=True):
+        np.testing.assert_allclose(face.probabilities, row.probabilities, atol=2e-3)
+    np.testing.assert_allclose(cropper.corners(faces[1].face).mean(axis=0), [30.5, 10.5])
+    assert predictions.summary().startswith(
+        "4 photographs: 1 fake, 1 real, 1 without a face, 1 not readable; called fake from"
+    )
+
+
+def test_table_and_figures_of_photographs(cropper, tmp_path):
+    predictions = kd.evaluation.predict_images(
+        red_detector(), [photograph(0, 255), photograph()], faces=cropper
+    )
+    predictions.save(tmp_path / "out.csv")
+    with open(tmp_path / "out.csv", newline="") as file:
+        rows = [(r["path"], r["faces"], r["verdict"], r["error"]) for r in csv.DictReader(file)]
+    assert rows == [
+        ("images[0]", "2", "fake", ""),
+        ("images[0][0]", "", "real", ""),
+        ("images[0][1]", "", "fake", ""),
+        ("images[1]", "0", "", "no face found"),
+    ]
+    figures = json.loads(predictions.to_json())
+    assert figures["of"] == "photograph"
+    face = figures["rows"][0]["parts"][1]
+    assert face["verdict"] == "fake"
+    assert np.shape(face["face"]["points"]) == (3, 2)
+    assert predictions[:1].of == "photograph"
+    assert "<td" in predictions.to_html()
+
+
+def test_a_detector_that_abstains_on_photographs(cropper):
+    detector = kd.models.Detector(red_detector(), conformal_bounds=(0.3, 0.9))
+    images = [photograph(0, 128), photograph(128, 255)]
+    predictions = kd.evaluation.predict_images(detector, images, faces=cropper)
+    assert [row.verdict for row in predictions] == ["unsure", "fake"]
+    with pytest.raises(ValueError, match="`faces` must be a `FaceCropper`"):
+        kd.evaluation.predict_images(detector, images, faces="mtcnn")
+
+
+def row(path, score):
+    if score is None:
+        return kd.evaluation.Prediction(path, None, None, "not an image")
+    return kd.evaluation.Prediction(path, np.array([1 - score, score], "float32"), "real", None)
+
+
+def test_groups_have_the_mean_of_the_log_odds():
+    scores = [0.9, 0.4, 0.2, None, 1.0, None]
+    names = ["ann_0", "bo_0", "ann_1", "ann_2", "cy_0", "di_0"]
+    rows = [row(f"x/{name}.png", score) for name, score in zip(names, scores, strict=True)]
+    predictions = kd.evaluation.Predictions(rows, ("photo", "drawn"), 0.5, fake_class="drawn")
+    people = predictions.group(re.compile("^([a-z]+)_"))
+    assert [group.path for group in people] == ["ann", "bo", "cy", "di"]
+    # The odds are 9 and 1/4, and their geometric mean is 1.5.
+    np.testing.assert_allclose(people[0].probabilities, [0.4, 0.6], atol=1e-6)
+    np.testing.assert_allclose(people[1].probabilities, [0.6, 0.4], atol=1e-6)
+    assert people[2].probabilities[1] > 1 - 1e-6
+    assert [group.verdict for group in people] == ["drawn", "photo", "drawn", None]
+    assert people[3].error == "no image has a verdict"
+    assert [part.path for part in people[0].parts] == [f"x/ann_{i}.png" for i in range(3)]
+    assert [cells[:2] for cells in people.table()[:2]] == [("group", "images"), ("ann", 2)]
+    assert [cells[1] for cells in people.table()[2:]] == [1, 1, 0]
+    assert people.summary().startswith("4 groups: 1 photo, 2 drawn, 1 without a verdict; ")
+    for groups in (lambda path: path[2], {f"{name}.png": name[0] for name in names}):
+        assert [group.path for group in predictions.group(groups)] == ["a", "b", "c", "d"]
+    unsure = kd.evaluation.Predictions(
+        rows, ("photo", "drawn"), 0.5, (0.45, 0.7), fake_class="drawn"
+    )
+    assert unsure.group(lambda path: path[2])[0].verdict == "unsure"
+
+
+def test_one_sure_image_is_no_more_than_its_share():
+    """In float32 a score of 1 says nothing about how many nines there are."""
+    rows = [row("a1", 1.0), row("a2", 1e-30)]
+    (group,) = kd.evaluation.Predictions(rows, ("real", "fake"), 0.5).group(lambda path: "a")
+    np.testing.assert_allclose(group.probabilities, 0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize("groups", [None, "a", 3, re.compile("z"), {}])
+def test_groups_that_are_refused(groups):
+    predictions = kd.evaluation.Predictions([row("a", 0.5)], ("real", "fake"), 0.5)
+    with pytest.raises(ValueError, match="`groups` must"):
+        predictions.group(groups)

@@ -16,15 +16,14 @@ def main(pytestconfig, monkeypatch):
 def test_options_reach_the_cropping(main, monkeypatch, capsys):
     given = []
 
-    def crop_faces(**options):
-        given.append(options)
-        return kd.recipes.FaceCrops([])
+    def crop_faces(*arguments, **options):
+        given.append((*arguments, options))
+        return kd.faces.FaceCrops([])
 
-    monkeypatch.setattr(kd.recipes, "crop_faces", crop_faces)
+    monkeypatch.setattr(kd.faces, "crop_faces", crop_faces)
+    monkeypatch.setattr(kd.faces, "FaceCropper", lambda *arguments: arguments)
     main(["in", "out/", "--size", "64", "--margin", "1", "--overwrite"])
-    assert given == [
-        {"photographs": "in", "output": "out/", "size": 64, "margin": 1.0, "overwrite": True}
-    ]
+    assert given == [("in", "out/", (64, 1.0), {"overwrite": True})]
     assert "0 files" in capsys.readouterr().out
 
 

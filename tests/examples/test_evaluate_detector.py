@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import keras_deepfake as kd
+from keras_deepfake_commands import evaluate
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "examples" / "evaluate_detector.py"
 
@@ -99,7 +100,7 @@ def test_folders_in_the_order_of_the_model(main, tmp_path, monkeypatch, capsys):
 
 def test_without_data(main, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(main.__globals__, "NUM_SYNTHETIC_FACES", 20)
+    monkeypatch.setattr(evaluate, "NUM_SYNTHETIC_FACES", 20)
     encoder = keras.Sequential([keras.Input((32, 32, 3)), kd.layers.ConvBlock(2)])
     kd.models.EncoderClassifier(encoder, ("real", "fake")).save("model.keras")
     main(["model.keras"])

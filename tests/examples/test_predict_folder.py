@@ -1,6 +1,5 @@
 import csv
 import runpy
-import subprocess
 import sys
 
 import keras
@@ -89,22 +88,3 @@ def test_without_images_and_with_other_names(run, capsys):
     printed = capsys.readouterr().out
     assert "images[19]" in printed
     assert printed.splitlines()[-1].startswith("20 images: ")
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["predict_folder", "evaluate_detector", "train_detector", "crop_faces", "export_detector"],
-)
-def test_help_does_not_wait_for_tensorflow(name, pytestconfig):
-    script = str(pytestconfig.rootpath / "examples" / f"{name}.py")
-    code = (
-        "import runpy, sys\n"
-        "sys.argv = ['script', '--help']\n"
-        "try:\n"
-        f"    runpy.run_path({script!r}, run_name='__main__')\n"
-        "finally:\n"
-        "    assert not {'keras', 'tensorflow'} & set(sys.modules)\n"
-    )
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert printed.returncode == 0, printed.stderr
-    assert f"usage: {name}.py" in printed.stdout

@@ -7,6 +7,7 @@ import keras
 import pytest
 
 import keras_deepfake as kd
+from keras_deepfake_commands import tune
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "examples" / "tune_detector.py"
 TINY = "--image-size 32 --max-filters 8 --epochs 1 --pretraining-epochs 1 --max-trials 2".split()
@@ -18,7 +19,7 @@ def script(monkeypatch, tmp_path):
     specification = importlib.util.spec_from_file_location("tune_detector", SCRIPT)
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    monkeypatch.setattr(module, "NUM_SYNTHETIC_FACES", 40)
+    monkeypatch.setattr(tune, "NUM_SYNTHETIC_FACES", 40)
     return module
 
 
@@ -45,13 +46,14 @@ def test_workers_run_the_script_with_the_same_options(script, monkeypatch):
         seen.append((num_workers, command))
         # What each of the processes does.
         monkeypatch.setattr(kd.hypermodels, "search", lambda *args, **kwargs: None)
-        script.main(command[2:])
+        script.main(command[4:])
 
     monkeypatch.setattr(kd.hypermodels, "run_local_workers", stand_in)
     script.main([*TINY, "--workers", "3"])
     ((num_workers, command),) = seen
     assert num_workers == 3
-    assert command[1:] == [str(SCRIPT), *TINY, "--workers", "3", "--workers", "0"]
+    again = ["-m", "keras_deepfake_commands", "tune", *TINY, "--workers", "3", "--workers", "0"]
+    assert command[1:] == again
     assert not pathlib.Path("search/results.csv").exists()
 
 

@@ -18,6 +18,7 @@ FOLDERS = (
     "evaluation",
     "explanation",
     "export",
+    "faces",
     "hypermodels",
     "layers",
     "metrics",
@@ -39,14 +40,15 @@ NOT_CALLED = {
     "evaluation.ReportComparison",
     "evaluation.RobustnessReport",
     "evaluation.RobustnessRow",
+    "faces.Face",
+    "faces.FaceCrop",
+    "faces.FaceCrops",
     "hypermodels.SearchResults",
     "hypermodels.SeededHyperModel",
     "layers.RandomImageLayer",
     "metrics.ScoreHistogram",
     "models.DetectionModel",
     "models.hub_encoder",
-    "recipes.FaceCrop",
-    "recipes.FaceCrops",
 }
 
 
@@ -255,6 +257,7 @@ def _model_calls(fixtures):
 
 def _data_calls(fixtures):
     datasets, index = kd.datasets, fixtures.index
+    cropper = kd.faces.FaceCropper(32, face_detector=_in_the_middle)
     pipeline = {"index": index, "image_size": (32, 32)}
     calls = {
         "datasets.ImageIndex": Call(datasets.ImageIndex.from_directory, {"directory": "faces"}),
@@ -273,6 +276,18 @@ def _data_calls(fixtures):
             datasets.synthetic_faces, {"num_images": 2, "image_size": (32, 32)}
         ),
         "datasets.find_class_folders": Call(datasets.find_class_folders, {"directory": "faces"}),
+        "faces.FaceCropper": Call(
+            kd.faces.FaceCropper, {"face_detector": _in_the_middle}, left=("face_detector",)
+        ),
+        "faces.FaceCropper.find": Call(cropper.find, {"photograph": fixtures.images[0]}),
+        "faces.FaceCropper.crop": Call(
+            cropper.crop,
+            {"photograph": fixtures.images[0], "face": cropper.find(fixtures.images[0])[0]},
+        ),
+        "faces.crop_faces": Call(
+            kd.faces.crop_faces,
+            {"photographs": "faces", "output": "crops", "faces": cropper, "verbose": 0},
+        ),
         "audit.audit_dataset": Call(kd.audit.audit_dataset, {"index": index}),
     }
     for name in ("from_paths", "from_table"):
@@ -291,10 +306,15 @@ def _data_calls(fixtures):
     return calls
 
 
+def _in_the_middle(photograph):
+    return [kd.faces.Face(1.0, np.array([[12.0, 12.0], [20.0, 12.0], [16.0, 20.0]]))]
+
+
 def _evaluation_calls(fixtures):
     evaluation = kd.evaluation
     data = (fixtures.images, fixtures.labels)
     model = {"model": fixtures.classifier}
+    predictions = evaluation.predict_images(fixtures.classifier, fixtures.images[:2])
     calls = {
         "calibrate": Call(
             evaluation.calibrate, {"models": fixtures.classifier, "validation": data}
@@ -321,6 +341,7 @@ def _evaluation_calls(fixtures):
             evaluation.evaluate_robustness,
             {**model, "index_or_dataset": data, "corruptions": {"jpeg": (50,)}},
         ),
+        "Predictions.group": Call(predictions.group, {"groups": lambda path: "one"}),
         "predict_images": Call(evaluation.predict_images, {**model, "images": fixtures.images[:2]}),
         "DetectionReport.compare": Call(fixtures.report.compare, {"other": fixtures.report}),
         "DetectionReport.save": Call(fixtures.report.save, {"path": "report.json"}),
@@ -375,11 +396,6 @@ def _training_calls(fixtures):
         ),
         "hypermodels.search": Call(hypermodels.search, {"tuner": tuner}),
         "recipes.StudySettings": Call(kd.recipes.StudySettings, {}),
-        "recipes.crop_faces": Call(
-            kd.recipes.crop_faces,
-            {"photographs": "faces", "output": "crops", "verbose": 0},
-            ends_in="Install the face detector|No face was found",
-        ),
         "recipes.train_detector": Call(
             kd.recipes.train_detector,
             {"index": fixtures.index, "output": "faces", "verbose": 0},

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_deepfake.recipes import crop_faces
-from keras_deepfake.recipes._face_geometry import cut_face, face_square
+from keras_deepfake.faces import FaceCropper, crop_faces
+from keras_deepfake.faces._face_geometry import cut_face, face_square
 
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))  # left eye, right eye, mouth
 
@@ -113,7 +113,7 @@ def test_folder_of_photographs(run):
     save("in/real/unsure.png", (100, 300))
     with open("in/real/broken.png", "w") as file:
         file.write("no image")
-    summary, rows = run("in", "out", size=64)
+    summary, rows = run("in", "out", FaceCropper(size=64))
     assert rows == [
         ("in/fake/two.png", "out/fake/two_0.png", "cropped"),
         ("in/fake/two.png", "out/fake/two_1.png", "cropped"),
@@ -149,8 +149,7 @@ def test_mistakes_are_told_before_anything_is_written(run, monkeypatch):
         (("missing", "out"), {}, "no such file or folder"),
         (("empty", "out"), {}, "holds no files"),
         (("in", "in/crops"), {}, "must not lie in `photographs`"),
-        (("in", "out"), {"size": 0}, "`size` must be"),
-        (("in", "out"), {"margin": -1}, "`margin` must be"),
+        (("in", "out"), {"faces": "mtcnn"}, "`faces` must be a `FaceCropper`"),
         (("in", "out"), {"overwrite": 1}, "`overwrite` must be"),
     ):
         with pytest.raises(ValueError, match=message):

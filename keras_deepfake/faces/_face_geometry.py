@@ -1,7 +1,6 @@
 """The square around a face, and what is cut out there."""
 
 import numpy as np
-from PIL import Image
 
 
 def face_square(points, margin):
@@ -22,7 +21,8 @@ def face_square(points, margin):
     across, down = right_eye - left_eye, mouth - eyes
     # In profile the eyes alone tell little, so the mouth has its say.
     axis = np.add(across, (down[1], -down[0]))
-    axis = axis / np.hypot(*axis)
+    length = np.hypot(*axis)
+    axis = axis / length if length > 0 else np.array([1.0, 0.0])
     face = max(2.0 * np.hypot(*across), 1.8 * np.hypot(*down))
     return eyes + 0.1 * down, axis, face * (1 + 2 * margin)
 
@@ -33,6 +33,8 @@ def cut_face(image, points, size, margin):
     Returns:
         A Pillow image of `size` pixels a side.
     """
+    from PIL import Image
+
     centre, axis, side = face_square(points, margin)
     right, down = side / 2 * axis, side / 2 * np.array([-axis[1], axis[0]])
     reach = np.abs(right) + np.abs(down) + 2

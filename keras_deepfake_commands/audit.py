@@ -1,0 +1,46 @@
+"""Look for what in the files would let a model cheat: sizes, formats, copies, leaks.
+
+Each DATA is a folder with a folder for each class, such as fake/ and real/, read recursively.
+Several are the splits of one data set. The exit status is 1 where a finding is an error.
+"""
+
+import re
+
+
+def add_options(parser):
+    add = parser.add_argument
+    add("data", metavar="DATA", nargs="+", help="folder with two class folders")
+    add("--output", metavar="FILE", help="write a page, .html, or the figures, .json or .csv")
+    add(
+        "--class-names",
+        nargs=2,
+        metavar="NAME",
+        help="the class folders (default: recognised, as fake/ and real/ or 0_real/ and 1_fake/)",
+    )
+    add("--fake-class", metavar="NAME", help="which of them is fake, if its name does not tell")
+    add(
+        "--group-pattern",
+        metavar="REGEX",
+        help="part of a file name that names its group, such as the person",
+    )
+    add("--seed", type=int, default=0, metavar="N", help="seed of the folds (default: 0)")
+
+
+def run(options):
+    import keras_deepfake as kd  # not above: --help need not wait for TensorFlow
+
+    groups = re.compile(options.group_pattern) if options.group_pattern else None
+    names = options.class_names or kd.datasets.find_class_folders(
+        options.data[0], options.fake_class
+    )
+    splits = {
+        folder: kd.datasets.ImageIndex.from_directory(folder, names, groups=groups)
+        for folder in options.data
+    }
+    audit = kd.audit.audit_dataset(splits, options.seed, verbose=1)
+    print(f"\n{audit}")
+    if options.output:
+        audit.save(options.output)
+        print(f"\nAudit: {options.output}")
+    if not audit.ok:
+        raise ValueError("there are errors in the data")

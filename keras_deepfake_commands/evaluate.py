@@ -1,0 +1,85 @@
+"""Evaluate a saved detector on labelled images and write an HTML report.
+
+MODEL is a .keras file with one or two columns of probabilities. DATA is a folder with a folder
+for each class, such as fake/ and real/, read recursively; sub-folders of fake/ are kinds of
+forgery. Use images that neither training nor calibration has seen. Without DATA synthetic faces are
+drawn; figures on them say nothing about real ones.
+"""
+
+import re
+
+NUM_SYNTHETIC_FACES = 400
+# Not the seed that the training draws its faces by.
+SYNTHETIC_SEED = 1_000_000
+
+
+def add_options(parser):
+    add = parser.add_argument
+    add(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        default="results/detector.keras",
+        help="saved model (default: results/detector.keras, as training writes it)",
+    )
+    add("data", metavar="DATA", nargs="?", help="folder with two class folders")
+    add("--output", metavar="FILE", default="report.html", help="page to write (report.html)")
+    add("--audit", action="store_true", help="look for what lets a model cheat on the data")
+    add("--robustness", action="store_true", help="repeat with compressed, blurred, … images")
+    add(
+        "--class-names",
+        nargs=2,
+        metavar="NAME",
+        help="the class folders in the order of the model's columns (default: recognised, as "
+        "fake/ and real/ or 0_real/ and 1_fake/)",
+    )
+    add("--fake-class", metavar="NAME", help="which of them is fake, if its name does not tell")
+    add(
+        "--group-pattern",
+        metavar="REGEX",
+        help="part of a file name that names its group, such as the person; intervals need it",
+    )
+    add("--threshold", type=float, metavar="F", help="instead of the model's own, else 0.5")
+    add("--image-size", type=int, metavar="N", help="for models of images of any size")
+
+
+def run(options):
+    import keras_deepfake as kd  # not above: --help need not wait for TensorFlow
+
+    image_size = options.image_size and (options.image_size, options.image_size)
+    model = kd.models.load_model(options.model)
+    names, kinds = options.class_names, None
+    if options.data:
+        names = names or kd.datasets.find_class_folders(
+            options.data, options.fake_class, like=getattr(model, "class_names", None)
+        )
+        groups = re.compile(options.group_pattern) if options.group_pattern else None
+        data = kd.datasets.ImageIndex.from_directory(options.data, names, groups=groups)
+        print(f"{options.data}: {data}")
+    detector = kd.models.as_detector(model, names, options.fake_class, image_size)
+    if not options.data:
+        if options.audit:
+            raise ValueError("--audit needs DATA: it is about files.")
+        size = detector.image_size or (64, 64)
+        faces = kd.datasets.synthetic_faces(NUM_SYNTHETIC_FACES, size, seed=SYNTHETIC_SEED)
+        data, kinds = (
+            (faces.images, faces.labels.argmax(1) ^ detector.fake_index),
+            faces.artifacts,
+        )
+    sections = []
+    if options.audit:
+        audit = kd.audit.audit_dataset(data, verbose=1)
+        print(f"\n{audit}\n")
+        sections += kd.reports.sections(audit)
+    report = kd.evaluation.evaluate_detector(
+        detector, data, options.threshold, kinds=kinds, verbose=1
+    )
+    print(f"\n{report}")
+    if options.robustness:
+        robustness = kd.evaluation.evaluate_robustness(
+            detector, data, threshold=report.threshold, verbose=1
+        )
+        print(f"\n{robustness}")
+        sections += kd.reports.sections(robustness)
+    report.save(options.output, sections=sections)
+    print(f"\nReport: {options.output}")

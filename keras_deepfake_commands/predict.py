@@ -1,0 +1,64 @@
+"""Ask a saved detector for its verdict on images and folders of images.
+
+The verdict is on whole images, which must be crops of faces as the training data were. With --faces
+the images are photographs, whose faces are found and cut out first: each face is a row, and the
+photograph has the verdict of its worst. Without PATH synthetic faces are drawn.
+"""
+
+import os
+import tempfile
+
+NUM_SYNTHETIC_FACES = 20
+
+
+def add_options(parser):
+    add = parser.add_argument
+    add(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        default="results/detector.keras",
+        help="detector saved as .keras (default: results/detector.keras)",
+    )
+    add("paths", metavar="PATH", nargs="*", help="image, or folder that is searched recursively")
+    add("--faces", action="store_true", help="find the faces of photographs first")
+    add("--output", metavar="FILE.csv", help="write a CSV file instead of printing a table")
+    add("--threshold", type=float, metavar="F", help="called fake from here on, and nothing unsure")
+    add(
+        "--class-names",
+        nargs=2,
+        metavar="NAME",
+        help="the classes in the order of the model's columns, if it does not hold them",
+    )
+    add("--fake-class", metavar="NAME", help="which of them is fake, if its name does not tell")
+    add("--image-size", type=int, metavar="N", help="for models of images of any size")
+
+
+def run(options):
+    if options.faces:
+        os.environ["KERAS_BACKEND"] = "tensorflow"  # MTCNN knows no other
+    import keras_deepfake as kd  # not above: --help need not wait for TensorFlow
+
+    if options.output:
+        # What cannot be written shows now, not after the last image.
+        tempfile.TemporaryFile(dir=os.path.dirname(options.output) or ".").close()
+    images = options.paths or kd.datasets.synthetic_faces(NUM_SYNTHETIC_FACES).images
+    predictions = kd.evaluation.predict_images(
+        kd.models.load_model(options.model),
+        images,
+        threshold=options.threshold,
+        class_names=options.class_names,
+        fake_class=options.fake_class,
+        image_size=options.image_size and (options.image_size, options.image_size),
+        verbose=1,
+        faces=kd.faces.FaceCropper() if options.faces else None,
+    )
+    if not predictions:
+        raise ValueError(f"there are no images in {', '.join(options.paths)}")
+    if options.output:
+        predictions.to_csv(options.output)
+    else:
+        print(predictions)
+    print(predictions.summary())
+    if all(row.error for row in predictions):
+        raise ValueError(f"none of the {len(predictions)} files has a verdict")

@@ -1,0 +1,151 @@
+"""Train a detector of fake faces.
+
+--preset recommended puts heads that are solved, not trained, on frozen encoders: on every
+pretrained network of --encoder, and on co-occurrences of neighbouring pixels. --preset real-only
+does it without any fakes: it blends photographs with themselves. The presets small and seed train
+the study's autoencoder, then a classifier on its encoder.
+
+Without --data synthetic faces are drawn; figures on them say nothing about real ones. With --data
+it expects a folder for each of two classes inside DIR, such as fake/ and real/, read recursively,
+of aligned face crops. The test images are held out before anything begins.
+
+A run that was killed goes on where it was when it is started again with the same arguments.
+"""
+
+import dataclasses
+import os
+import re
+
+NUM_SHOWN = 8
+
+
+def add_options(parser):
+    add = parser.add_argument
+    add("--data", metavar="DIR", help="folder with two class folders (default: synthetic faces)")
+    add("--output", metavar="DIR", default="results", help="folder to make (default: results)")
+    add("--overwrite", action="store_true", help="replace the results of an older run")
+    add(
+        "--preset",
+        choices=("recommended", "real-only", "small", "seed"),
+        default="small",
+        help="what to do (default: small, the study in minutes)",
+    )
+    add(
+        "--class-names",
+        nargs=2,
+        metavar="NAME",
+        help="the class folders (default: recognised, as fake/ and real/ or 0_real/ and 1_fake/)",
+    )
+    add("--fake-class", metavar="NAME", help="which of them is fake, if its name does not tell")
+    add(
+        "--group-pattern",
+        metavar="REGEX",
+        help="part of a file name that names its group, such as the person; no group is split, "
+        "and none of the test part is pretrained on",
+    )
+    add("--seed", type=int, default=0, metavar="N", help="seed of everything (default: 0)")
+
+    add = parser.add_argument_group("recommended and real-only").add_argument
+    add(
+        "--encoder",
+        nargs="+",
+        metavar="NETWORK",
+        help="pretrained networks: FILE.keras, or names of keras.applications; with "
+        "FILE.keras:LAYER,LAYER these layers are used, otherwise the best are chosen",
+    )
+    add("--photographs", metavar="DIR", help="for real-only: photographs alone, instead of --data")
+    add("--false-positive-rate", type=float, metavar="F", help="of reals that may be called fake")
+    add("--abstain", type=float, metavar="F", help="share of images whose sets may miss the truth")
+
+    add = parser.add_argument_group("small and seed").add_argument
+    add("--pretraining-data", metavar="DIR", help="folder of unlabelled faces, read recursively")
+    add("--image-size", type=int, metavar="N", help="side of the square images in pixels")
+    add("--filters", type=int, nargs="+", metavar="N", help="filters of the encoder's blocks")
+    add("--activation", choices=("softmax", "sigmoid"), help="activation of the head")
+    add("--l1", type=float, metavar="F", help="L1 penalty of the head")
+    add("--l2", type=float, metavar="F", help="L2 penalty of the head")
+    add(
+        "--corruption",
+        choices=("gaussian", "masking", "salt_and_pepper"),
+        help="train a denoising autoencoder",
+    )
+    add(
+        "--pretraining",
+        choices=("joint", "stacked"),
+        help="train the autoencoder as a whole (default), or greedily layer by layer",
+    )
+    add("--subset", type=float, metavar="F", help="share of the labelled images to use")
+    add("--split", type=float, nargs=3, metavar="F", help="shares of train, validation and test")
+    add("--split-autoencoder", type=float, nargs=3, metavar="F", help="the same for stage 1")
+    add("--distribute", action="store_true", help="train on all devices of the machine at once")
+    add("--epochs-autoencoder", type=int, metavar="N")
+    add("--epochs-classifier", type=int, metavar="N")
+    add("--batch-size-autoencoder", type=int, metavar="N")
+    add("--batch-size-classifier", type=int, metavar="N")
+
+
+def _check_options(options, changes, is_study):
+    """Raise for options that the preset has no use for."""
+    unused = [name for name in ("pretraining_data", "distribute") if getattr(options, name)]
+    unused = [*changes, *unused]
+    if is_study:
+        names = ("encoder", "photographs", "false_positive_rate", "abstain")
+        unused = [name for name in names if getattr(options, name) is not None]
+    elif options.photographs and (options.data or options.preset == "recommended"):
+        unused.append("photographs" if options.preset == "recommended" else "data")
+    if unused:
+        unused = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
+        raise ValueError(f"--preset {options.preset} has no use for {unused}.")
+
+
+def run(options):
+    import keras_deepfake as kd  # not above: --help need not wait for TensorFlow
+
+    names = [field.name for field in dataclasses.fields(kd.recipes.StudySettings)]
+    changes = {name: getattr(options, name) for name in names}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    is_study = options.preset in ("small", "seed")
+    _check_options(options, changes, is_study)
+    groups = re.compile(options.group_pattern) if options.group_pattern else None
+    index = unlabelled = None
+    if options.data:
+        class_names = options.class_names or kd.datasets.find_class_folders(
+            options.data, options.fake_class
+        )
+        index = kd.datasets.ImageIndex.from_directory(options.data, class_names, groups=groups)
+    if options.pretraining_data:
+        unlabelled = kd.datasets.ImageIndex.from_directory(
+            options.pretraining_data, class_names=None, groups=groups
+        )
+    if options.photographs:
+        index = kd.datasets.ImageIndex.from_directory(
+            options.photographs, class_names=None, groups=groups
+        )
+    common = {
+        "fake_class": options.fake_class,
+        "seed": options.seed,
+        "overwrite": options.overwrite,
+    }
+    if is_study:
+        settings = kd.recipes.StudySettings.preset(options.preset, **changes)
+        trained = kd.recipes.train_study(
+            index,
+            options.output,
+            settings,
+            unlabelled=unlabelled,
+            distribute=options.distribute,
+            **common,
+        )
+    else:
+        trained = kd.recipes.train_detector(
+            index,
+            options.encoder,
+            options.output,
+            fakes="given" if options.preset == "recommended" else "blended",
+            false_positive_rate=options.false_positive_rate,
+            abstain=options.abstain,
+            **common,
+        )
+    print(trained.report)
+    print(trained.predictions[:NUM_SHOWN])
+    print(f"Results are in {options.output}: open {os.path.join(options.output, 'report.html')}.")
