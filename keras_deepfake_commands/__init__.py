@@ -16,6 +16,7 @@ COMMANDS = {
     "predict": "ask a detector for its verdict on images or photographs",
     "evaluate": "evaluate a detector on labelled images",
     "audit": "look for what in the files would let a model cheat",
+    "inspect": "write a page of photographs with their faces framed and judged",
     "crop": "cut the faces out of photographs",
     "tune": "search hyperparameters",
     "export": "write a detector as ONNX, LiteRT or SavedModel",

@@ -108,6 +108,11 @@ def grad_cam(
     return maps / np.where(largest > 0, largest, 1)
 
 
+def has_feature_map(detector):
+    """Whether there is a layer that `grad_cam` can explain a detector by."""
+    return bool(_feature_maps(detector))
+
+
 def _graph_layers(model):
     """All layers in the order of `Model.layers`, with nested models replaced by theirs."""
     layers = []

@@ -18,6 +18,7 @@ from keras_deepfake.visualization.images import (
     plot_reconstructions,
 )
 from keras_deepfake.visualization.overlays import plot_overlays
+from keras_deepfake.visualization.photographs import plot_photograph
 from keras_deepfake.visualization.robustness import plot_robustness
 from keras_deepfake.visualization.search import plot_search
 from keras_deepfake.visualization.training_curves import plot_training_curves
@@ -27,6 +28,7 @@ __all__ = [
     "plot_images",
     "plot_input_target",
     "plot_overlays",
+    "plot_photograph",
     "plot_precision_recall",
     "plot_predictions",
     "plot_reconstructions",

@@ -364,6 +364,16 @@ def _evaluation_calls(fixtures):
         kd.reports.save_html,
         {"path": "page.html", "title": "Page", "sections": kd.reports.sections(fixtures.report)},
     )
+    calls["reports.inspect_photographs"] = Call(
+        kd.reports.inspect_photographs,
+        {
+            "model": fixtures.classifier,
+            "photographs": fixtures.images[:1],
+            "path": "page.html",
+            "faces": kd.faces.FaceCropper(32, face_detector=_in_the_middle),
+            "verbose": 0,
+        },
+    )
     calls["reports.sections"] = Call(kd.reports.sections, {"result": fixtures.report})
     return calls
 
@@ -472,6 +482,11 @@ def _picture_calls(fixtures):
         "plot_reconstructions": {"images": images, "reconstructions": images},
         "plot_predictions": {"images": images, "probabilities": probabilities},
         "plot_overlays": {"images": images, "maps": images[..., 0]},
+        "plot_photograph": {
+            "photograph": images[0],
+            "frames": np.full((1, 4, 2), 8.0),
+            "verdicts": ["fake"],
+        },
         "plot_robustness": {"report": robustness},
         "plot_search": {"results": _search_results()},
         "plot_training_curves": {"history": history},

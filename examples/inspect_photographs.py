@@ -1,0 +1,14 @@
+"""Look for fake faces on photographs: `keras-deepfake inspect` as a script.
+
+What it does is in keras_deepfake_commands/inspect.py.
+"""
+
+from keras_deepfake_commands import run_command
+
+
+def main(arguments=None):
+    run_command("inspect", arguments, "inspect_photographs.py")
+
+
+if __name__ == "__main__":
+    main()
