@@ -62,6 +62,9 @@ if keras.backend.backend() != "tensorflow":
         "test_text.py",
         "visualization",
     ]
+else:
+    # What TensorFlow exports has a module of its own.
+    collect_ignore += ["export/test_backends.py"]
 # `make test` installs KerasHub; it is too large for the extra `test`.
 if importlib.util.find_spec("keras_hub") is None:
     collect_ignore += ["models/test_hub_encoders.py"]
