@@ -111,7 +111,7 @@ def _photograph_section(detector, row, photograph, faces, predictions, explained
         f"Verdict: {row.verdict}. {len(row.parts)} faces, of which the most probably fake has the "
         f"probability {score:.3f} ({rule})."
     )
-    table = [("Face", "P(fake)", "Verdict", "Sure that it is a face")] + [
+    table = [("Face", "P(fake)", "Verdict", "Confidence")] + [
         (str(place), float(part.probabilities[fake]), part.verdict, part.face.confidence)
         for place, part in enumerate(row.parts)
     ]

@@ -63,6 +63,16 @@ def test_arguments_are_documented(documented):
     assert not missing
 
 
+def test_guide_to_photographs_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = pathlib.Path(__file__).parents[2] / "docs/photographs.md"
+    (block,) = re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+    names = {}
+    exec(block, names)
+    assert [len(person.parts) for person in names["people"]] == [2, 1]
+    assert (tmp_path / "inspection.html").exists()
+
+
 @pytest.mark.parametrize("guide", ["augmentation", "forensic-layers", "several-devices"])
 def test_guide_runs(guide, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
