@@ -26,6 +26,7 @@ collect_ignore = []
 if keras.backend.backend() != "tensorflow":
     collect_ignore += [
         "audit",
+        "benchmarks",
         "contract/test_documentation.py",
         "datasets/test_class_folders.py",
         "datasets/test_image_cache.py",
