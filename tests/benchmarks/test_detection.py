@@ -86,3 +86,30 @@ def test_networks_are_those_of_their_papers(detection):
     for network, stated in ((networks.meso4(), 27_977), (networks.meso_inception4(), 28_615)):
         count = sum(np.prod(weight.shape) for weight in network.trainable_weights)
         assert count == stated + 17
+
+
+def test_kept_features_say_what_the_classifier_says(detection, tmp_path):
+    rows = sys.modules["detection_rows"]
+    random = np.random.default_rng(0)
+    for name in ("fake", "real"):
+        (tmp_path / name).mkdir()
+        for number in range(20):
+            image = random.uniform(0, 255, (16, 16, 3))
+            keras.utils.save_img(tmp_path / name / f"{number}.png", image, scale=False)
+    x = images = keras.Input((16, 16, 3))
+    x = keras.layers.Reshape((4, 6))(keras.layers.Conv2D(6, 8, 8)(x))
+    x = keras.layers.ZeroPadding1D((1, 0))(x)  # a class token
+    for block in range(4, 10):
+        x = keras.layers.Dense(6, "relu", bias_initializer="uniform", name=f"block_{block}")(x)
+    keras.Model(images, x).save(tmp_path / "tokens.keras")
+    split = detection.split_index(detection.read_index(tmp_path), 0)
+    encodings = rows.Encodings(tmp_path / "kept", tokens=tmp_path / "tokens.keras")
+    columns = {"tokens-4": 18, "tokens-7-class": 18, "tokens-7-mean": 18, "tokens-5-8": 72}
+    for name, width in columns.items():
+        (member,) = rows.ROWS[name].make(encodings, split)
+        kernel, _ = member.classifier.get_layer("head").get_weights()
+        assert len(kernel) == width
+        assert np.any(kernel[6:12]) == (name != "tokens-7-class")
+        said = rows.outputs(member.classifier, split.index.take(split.test), "JPEG 50")
+        kept = member.log_odds(split.index, split.test, "JPEG 50")
+        np.testing.assert_allclose(kept, np.log(said[:, 0] / said[:, 1]), atol=1e-4)
