@@ -27,6 +27,7 @@ if keras.backend.backend() != "tensorflow":
     collect_ignore += [
         "audit",
         "commands",
+        "benchmarks",
         "contract/test_documentation.py",
         "datasets/test_class_folders.py",
         "datasets/test_image_cache.py",
