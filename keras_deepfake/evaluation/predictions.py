@@ -314,13 +314,20 @@ def _predict_images(detector, images, batch_size, threshold, progress=None):
     for batch, scores in detector.score_batches(images, batch_size):
         if batch.images[0].problem is not None:
             rows.append(Prediction(batch.images[0].name, None, None, batch.images[0].problem))
-        verdicts = detector.verdicts_of(scores, threshold).tolist()
-        for image, score, verdict in zip(batch.images, scores, verdicts, strict=False):
-            probabilities = _in_order(score, detector.fake_index)
-            rows.append(Prediction(image.name, probabilities, verdict, None))
+        else:
+            rows += scored_rows(detector, [image.name for image in batch.images], scores, threshold)
         if progress is not None:
             progress.update(len(rows), finalize=False)
     return rows
+
+
+def scored_rows(detector, paths, scores, threshold=None):
+    """The rows of images that a detector has scored already."""
+    verdicts = detector.verdicts_of(scores, threshold).tolist()
+    return [
+        Prediction(path, _in_order(score, detector.fake_index), verdict, None)
+        for path, score, verdict in zip(paths, scores, verdicts, strict=True)
+    ]
 
 
 def _predict_faces(cropper, detector, photographs, batch_size, threshold, progress):

@@ -24,6 +24,7 @@ from keras_deepfake.evaluation import (
     predict_images,
 )
 from keras_deepfake.evaluation.calibration import calibrated_detector, check_rates, digests
+from keras_deepfake.evaluation.predictions import scored_rows
 from keras_deepfake.models import Detector
 from keras_deepfake.models.image_batches import image_batches
 from keras_deepfake.models.solved_head import check_solvable
@@ -242,7 +243,7 @@ def train_detector(
         say("Evaluation on the test images")
         data = _blended_test(test, fake_index, seed) if is_unlabelled else test
         report = evaluate_detector(detector, data, verbose=verbose, batch_size=32)
-        predictions = predict_images(detector, test, verbose=0)
+        predictions = _predictions(detector, test, None if is_unlabelled else report.scores)
         predictions.to_csv(run.results / "predictions.csv")
         members = [
             {
@@ -354,6 +355,18 @@ def _blended_test(test, fake_index, seed):
         images, made_fake = view.apply(batch.pixels, seed)
         batches.append((images, np.where(made_fake, fake_index, 1 - fake_index)))
     return iter(batches)
+
+
+def _predictions(detector, test, scores):
+    """Verdicts on the test images, by the scores of the report where it is on the same images."""
+    if scores is None:
+        return predict_images(detector, test, verbose=0)
+    return Predictions(
+        scored_rows(detector, test.paths, scores.astype("float32")),
+        detector.class_names,
+        detector.threshold,
+        detector.conformal_bounds,
+    )
 
 
 def _table(members):

@@ -97,6 +97,20 @@ def test_test_images_took_no_part(faces, trained):
         kd.evaluation.evaluate_detector(result.detector, index.take(np.array(rest)))
 
 
+def test_predictions_are_those_of_the_detector(trained):
+    _, result = trained
+    again = kd.evaluation.predict_images(
+        result.detector, [row.path for row in result.predictions], verbose=0
+    )
+    assert [row.path for row in again] == [row.path for row in result.predictions]
+    assert [row.verdict for row in again] == [row.verdict for row in result.predictions]
+    np.testing.assert_allclose(
+        [row.probabilities for row in result.predictions],
+        [row.probabilities for row in again],
+        atol=1e-6,
+    )
+
+
 def test_a_run_that_was_cut_off_ends_the_same(faces, trained, tmp_path, monkeypatch):
     predict, calls = _encoded_views.predict_batch, []
 
