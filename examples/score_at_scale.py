@@ -23,7 +23,9 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to Ray'
 
 def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        "score_at_scale.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("model", metavar="MODEL", help="detector saved as .keras")
