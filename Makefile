@@ -8,7 +8,7 @@ comma := ,
 KERAS_HUB = "keras-hub>=0.32,<1" kagglehub "kagglesdk==0.1.28" pyyaml regex tokenizers tqdm
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-full lint clean
 
 demo: $(VENV)/.library
 	@if [ -e demo ]; then \
@@ -21,6 +21,11 @@ test: $(VENV)/.$(subst $(comma),-,$(EXTRAS))
 		echo "== tests on $$backend"; \
 		KERAS_BACKEND=$$backend $(VENV)/bin/python -m pytest -n 2 --dist worksteal || failed="$$failed $$backend"; \
 	done; [ -z "$$failed" ] || { echo "failed on:$$failed"; exit 1; }
+
+# Thousands of damaged files instead of a hundred.
+test-full: test
+	ROBUSTNESS_TESTS=full KERAS_BACKEND=tensorflow $(VENV)/bin/python -m pytest -n 2 --dist worksteal \
+		tests/robustness/test_mutated_images.py tests/robustness/test_mutated_models.py
 
 lint:
 	ruff check . && ruff format --check .
