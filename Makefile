@@ -11,7 +11,7 @@ KERAS_HUB = "keras-hub>=0.32,<1" kagglehub "kagglesdk==0.1.28" pyyaml regex toke
 MKDOCS = "mkdocs-material>=9.6,<10" "mkdocstrings[python]>=1,<2" ruff
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test docs benchmark lint clean
+.PHONY: demo test test-full docs benchmark lint clean
 
 demo: $(VENV)/.library
 	@if [ -e demo ]; then \
@@ -24,6 +24,11 @@ test: $(VENV)/.$(subst $(comma),-,$(EXTRAS))
 		echo "== tests on $$backend"; \
 		KERAS_BACKEND=$$backend $(VENV)/bin/python -m pytest -n 2 --dist worksteal || failed="$$failed $$backend"; \
 	done; [ -z "$$failed" ] || { echo "failed on:$$failed"; exit 1; }
+
+# Thousands of damaged files instead of a hundred.
+test-full: test
+	ROBUSTNESS_TESTS=full KERAS_BACKEND=tensorflow $(VENV)/bin/python -m pytest -n 2 --dist worksteal \
+		tests/robustness/test_mutated_images.py tests/robustness/test_mutated_models.py
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet --clean

@@ -138,6 +138,19 @@ class DetectionModel(keras.Model):
         config = super().get_compile_config()
         return config and {**config, "micro_batch_size": self.micro_batch_size}
 
+    @functools.wraps(keras.Model.load_weights)
+    def load_weights(self, filepath, *args, **kwargs):
+        optimizer = getattr(self, "optimizer", None)  # before `compile` there is none
+        variables = [*self.variables, *(optimizer.variables if optimizer else [])]
+        before = [keras.ops.convert_to_numpy(variable) for variable in variables]
+        try:
+            super().load_weights(filepath, *args, **kwargs)
+        except BaseException:
+            # Keras assigns layer by layer: a damaged file would leave a model half of each.
+            for variable, value in zip(variables, before, strict=True):
+                variable.assign(value)
+            raise
+
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)

@@ -1,6 +1,7 @@
 import inspect
 import warnings
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -347,9 +348,21 @@ class TestSaving:
             other.predict(images(), verbose=0), model.predict(images(), verbose=0)
         )
 
+    def test_a_refused_file_changes_nothing(self, tmp_path):
+        path = tmp_path / "model.weights.h5"
+        classifier().save_weights(path)
+        with h5py.File(path, "r+") as file:
+            del file["layers/dense/vars/1"]
+        model = compiled()
+        before = model.get_weights()
+        with pytest.raises(ValueError, match="could not be loaded"):
+            model.load_weights(path)
+        for value, expected in zip(model.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(value, expected)
+
 
 def test_signatures_are_those_of_keras():
-    for name in ("fit", "save"):
+    for name in ("fit", "load_weights", "save"):
         own = getattr(kd.models.DetectionModel, name)
         assert inspect.signature(own) == inspect.signature(getattr(keras.Model, name))
     with pytest.raises(TypeError, match="epoch"):

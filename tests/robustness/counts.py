@@ -3,4 +3,4 @@
 import os
 
 FULL = os.environ.get("ROBUSTNESS_TESTS") == "full"
-IMAGES, MODELS, KILLS = (2000, 1000, 20) if FULL else (60, 40, 2)
+IMAGES, MODELS = (2000, 1000) if FULL else (60, 40)
