@@ -87,7 +87,10 @@ class FaceCropper:
         Raises:
             ValueError: If the photograph, or what the face detector returns, is not as described.
         """
-        faces = map(_check_face, self.face_detector(_as_bytes(photograph)))
+        found = self.face_detector(_as_bytes(photograph))
+        faces = [
+            _check_face(face, f"face_detector(photograph)[{i}]") for i, face in enumerate(found)
+        ]
         sure = [face for face in faces if face.confidence >= self.min_confidence]
         return sorted(sure, key=lambda face: -face_square(face.points, 0)[2])
 
@@ -136,7 +139,7 @@ def _as_bytes(photograph):
     return np.round(pixels * 255).astype("uint8")
 
 
-def _check_face(face):
+def _check_face(face, name="face"):
     try:
         confidence, points = face
         points = np.asarray(points, "float64")
@@ -144,12 +147,12 @@ def _check_face(face):
         points = np.empty(0)
     if points.shape != (3, 2) or not np.isfinite(points).all():
         raise ValueError(
-            "A face must be `(confidence, points)`, the points finite and of shape (3, 2): left "
+            f"`{name}` must be `(confidence, points)`, the points finite and of shape (3, 2): left "
             f"eye, right eye and middle of the mouth; got {face!r:.200}."
         )
     if not face_square(points, 0)[2] > 0:
-        raise ValueError(f"The points of a face must not be one and the same; got {face!r:.200}.")
-    return Face(check_number("confidence", confidence, 0, 1), points)
+        raise ValueError(f"`{name}` must have points that differ; got {face!r:.200}.")
+    return Face(check_number(f"{name}[0]", confidence, 0, 1), points)
 
 
 def _load_mtcnn():
