@@ -26,7 +26,7 @@ INTERRUPTED = 130  # of shells: 128 and the number of the signal
 
 def main(arguments=None):
     """Run the command that the first argument names; list the commands where there is none."""
-    name, *rest = sys.argv[1:] if arguments is None else arguments or [None]
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or [None]
     width = max(map(len, COMMANDS))
     listed = "\n".join(f"  {command:{width}}  {line}" for command, line in COMMANDS.items())
     usage = f"usage: keras-deepfake COMMAND ...\n\n{listed}\n\nkeras-deepfake COMMAND --help: more"

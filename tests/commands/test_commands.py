@@ -56,8 +56,9 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
-def test_alone_it_lists_the_commands(arguments, capsys):
-    commands.main(arguments)
+def test_alone_it_lists_the_commands(arguments, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["keras-deepfake", *arguments])
+    commands.main()
     printed = capsys.readouterr().out
     for name, line in commands.COMMANDS.items():
         assert f"  {name}" in printed
