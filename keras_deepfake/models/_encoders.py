@@ -27,6 +27,14 @@ POOLINGS = {
 _OUTPUTS = {4: "a feature map", 3: "tokens", 2: "a vector"}
 
 
+def without_lists(encoder):
+    """The encoder, or, where it gives its one output in a list, a model of the same layers."""
+    outputs = getattr(encoder, "output", None)
+    if not isinstance(outputs, (list, tuple)) or len(encoder.inputs) != 1 or len(outputs) != 1:
+        return encoder
+    return keras.Model(encoder.inputs[0], outputs[0], name=encoder.name)
+
+
 def check_encoder(encoder, pooling):
     """Raise unless the model goes from one input to one output that suits the pooling."""
     if not isinstance(encoder, keras.Model):

@@ -24,6 +24,7 @@ from keras_deepfake.models._encoders import (
     residual_encoder,
     sides_of,
     with_policy_and_size,
+    without_lists,
 )
 from keras_deepfake.models._encoding import encode
 from keras_deepfake.models._name_scopes import own_name_scope
@@ -105,6 +106,7 @@ class EncoderClassifier(DetectionModel):
         if is_own:
             with own_name_scope("encoder_classifier"):
                 encoder = keras.saving.deserialize_keras_object(encoder)
+        encoder = without_lists(encoder)
         check_encoder(encoder, pooling)
         # Without `dtype` the encoder keeps its policies and the rest follows its last layer.
         policy = keras.dtype_policies.get(dtype) if dtype is not None else policy_of(encoder)

@@ -311,3 +311,27 @@ def test_quantized_classifier_survives_saving(autoencoder, mode, tmp_path):
     np.testing.assert_array_equal(
         loaded.predict(IMAGES, verbose=0), classifier.predict(IMAGES, verbose=0)
     )
+
+
+def test_an_encoder_may_give_its_output_in_a_list(tmp_path):
+    images = np.random.default_rng(0).random((2, 16, 16, 3), "float32")
+    inputs = keras.Input((None, None, 3))
+    config = keras.Model(
+        inputs, keras.layers.ReLU()(keras.layers.Conv2D(4, 3)(inputs))
+    ).get_config()
+    # As files have it whose outputs were given as a list.
+    encoder = keras.Model.from_config({**config, "output_layers": [config["output_layers"]]})
+    assert isinstance(encoder(inputs), list)
+    classifier = EncoderClassifier(encoder, pooling="avg")
+    expected = keras.ops.convert_to_numpy(keras.tree.flatten(encoder(images))[0]).mean(axis=(1, 2))
+    head = classifier.get_layer("head")
+    np.testing.assert_allclose(
+        classifier.predict(images, verbose=0),
+        keras.ops.convert_to_numpy(head(expected)),
+        rtol=1e-5,
+    )
+    classifier.save(tmp_path / "classifier.keras")
+    loaded = keras.saving.load_model(tmp_path / "classifier.keras")
+    np.testing.assert_array_equal(
+        loaded.predict(images, verbose=0), classifier.predict(images, verbose=0)
+    )
