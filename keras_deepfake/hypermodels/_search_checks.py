@@ -104,6 +104,11 @@ def check_pixels(name, images):
         raise ValueError(
             f"`{name}` must be an array or a `tf.data.Dataset`; got {type(images).__name__}."
         )
+    if len(images.shape) not in (3, 4) or 0 in images.shape:
+        raise ValueError(
+            f"`{name}` must hold one or more images of shape (height, width, channels); got shape "
+            f"{tuple(images.shape)}."
+        )
     if keras.backend.standardize_dtype(images.dtype) == "uint8":
         raise ValueError(
             f"`{name}` must hold floating-point pixel values in [0, 1], as they go into the model "

@@ -138,13 +138,19 @@ class DetectionModel(keras.Model):
         config = super().get_compile_config()
         return config and {**config, "micro_batch_size": self.micro_batch_size}
 
-    @functools.wraps(keras.Model.load_weights)
-    def load_weights(self, filepath, *args, **kwargs):
+    def load_weights(self, filepath, skip_mismatch=False, **kwargs):
+        """Loads weights as `keras.Model.load_weights` does; a refused file changes nothing.
+
+        Args:
+            filepath: Path of the file.
+            skip_mismatch: Boolean, as in Keras.
+            **kwargs: Everything else that `keras.Model.load_weights` accepts.
+        """
         optimizer = getattr(self, "optimizer", None)  # before `compile` there is none
         variables = [*self.variables, *(optimizer.variables if optimizer else [])]
         before = [keras.ops.convert_to_numpy(variable) for variable in variables]
         try:
-            super().load_weights(filepath, *args, **kwargs)
+            super().load_weights(filepath, skip_mismatch=skip_mismatch, **kwargs)
         except BaseException:
             # Keras assigns layer by layer: a damaged file would leave a model half of each.
             for variable, value in zip(variables, before, strict=True):

@@ -1,3 +1,4 @@
+import functools
 import runpy
 
 import keras
@@ -27,6 +28,9 @@ def test_options_reach_the_cropping(main, monkeypatch, capsys):
     assert "0 files" in capsys.readouterr().out
 
 
-def test_mistakes_end_in_one_line(main):
+def test_mistakes_end_in_one_line(main, monkeypatch):
+    # Without MTCNN, which need not be installed.
+    cropper = functools.partial(kd.faces.FaceCropper, face_detector=list)
+    monkeypatch.setattr(kd.faces, "FaceCropper", cropper)
     with pytest.raises(SystemExit, match=r"^crop_faces\.py: .*no such file or folder\.$"):
         main(["missing", "out"])

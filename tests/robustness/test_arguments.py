@@ -15,13 +15,13 @@ MOST_OBSCURE, MOST_NAMELESS = 0.02, 0.04
 ACCEPTED = {
     "none": """abstain activation autoencoder ax axes blur cache cache_features callbacks class_name
         class_names clip columns comparison_images conformal_bounds corruption corruptions
-        data_format
+        data_format faces l2
         degradation dtype encoder fake_class false_positive_rate groups hyperparameters
         image_size index jpeg kernel_initializer kinds labels layer like metrics
         miscoverage name normalization num_bins output_activation pooling
         pretraining_dataset resize seed threshold titles unlabelled until validation_data
-        rank weights window""",
-    "zero": """bias class_id corruption_rate dropout epoch l1 l2 margin pretraining_epochs
+        rank weights window y""",
+    "zero": """bias class_id copies corruption_rate dropout epoch l1 l2 margin pretraining_epochs
         probability rate scores seed shuffle_buffer threshold verbose""",
     "negative": "bias",
     "numpy_integer": "bias",
@@ -29,14 +29,14 @@ ACCEPTED = {
     "billion": """batch_size bias clip columns epoch epochs_autoencoder epochs_classifier epsilon l1
         l2 p patch_size pretraining_epochs seed shuffle_buffer""",
     "true": """cache_features copy_encoder cross_channel elementwise half_scale overwrite
-        return_masks scores stratify symmetric trainable_encoder tunable use_bias""",
+        return_masks scores standardize stratify symmetric trainable_encoder tunable use_bias""",
     "text": "cache directory images label name output path photographs title",
-    "empty_text": "images label name title",
+    "empty_text": "images label photographs name title",
     "path": "cache directory images output path photographs",
     "function": "activation callbacks draw output_activation",
     "class": "draw",
     "list": "encoder images scores sections validation_digests",
-    "dict": "corruptions",
+    "dict": "corruptions metrics",
     "set": "images",
     "none_list": "corruption normalization",
     "mixed_list": "titles",
@@ -45,7 +45,7 @@ ACCEPTED = {
     "reversed_pair": "titles",
     "empty_array": "scores",
     "high_rank": "scores",
-    "text_array": "class_names titles",
+    "text_array": "class_names photographs titles",
 }
 # What these are handed on to decides.
 ANYTHING = {("callbacks.EpochPictures", "images"), ("models.as_detector", "data")}
