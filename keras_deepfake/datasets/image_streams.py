@@ -46,10 +46,12 @@ def stream_images(paths, image_size=None, decoders=None):
         )
         if image_size is not None:
             dataset = dataset.batch(_BATCH)
-        for positions, images in dataset.prefetch(2).as_numpy_iterator():
-            if image_size is None:
-                positions, images = [positions], [images]
-            yield from zip(positions, images, strict=True)
+        dataset = dataset.prefetch(2)
+    # Not within the scope of the device: between two images the caller's models run.
+    for positions, images in dataset.as_numpy_iterator():
+        if image_size is None:
+            positions, images = [positions], [images]
+        yield from zip(positions, images, strict=True)
 
 
 class _Files:

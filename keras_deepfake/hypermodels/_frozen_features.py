@@ -107,13 +107,15 @@ class FrozenFeatures:
             validation = arguments["validation_data"]
             is_dataset = isinstance(validation, tf.data.Dataset)
             pairs["val_"] = (validation,) if is_dataset else tuple(validation)
-        data = {}
-        for prefix, parts in pairs.items():
-            features, labels, *weights = _encoded_parts(model.encoder, parts, kept)
-            if weights:
+        for images, *rest in pairs.values():
+            spec = images.element_spec if isinstance(images, tf.data.Dataset) else (images, *rest)
+            if len(spec) > 2:
                 raise FatalValueError(
                     "A head that is solved takes all images alike; leave out the sample weights."
                 )
+        data = {}
+        for prefix, parts in pairs.items():
+            features, labels = _encoded_parts(model.encoder, parts, kept)
             data[prefix] = (
                 features if pooling is None else _array_features(pooling, features),
                 np.asarray(labels),

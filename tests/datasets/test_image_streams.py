@@ -3,6 +3,7 @@ import os
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 import keras_deepfake as kd
@@ -53,6 +54,14 @@ def test_a_stream_gives_what_load_image_gives_and_leaves_out_what_it_refuses(pat
     assert [position for position, _ in got] == [position for position, _ in want]
     for (_, one), (_, two) in zip(got, want, strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def test_between_two_images_the_device_is_the_callers(paths):
+    stream = stream_images(paths, (12, 10))
+    # TensorFlow refuses to leave a scope while one that was entered later is open.
+    with tf.device("CPU:0"):
+        next(stream)
+    assert len(list(stream)) > 90
 
 
 def test_many_files_have_the_rows_and_reasons_of_few(paths):
