@@ -6,18 +6,14 @@ Several are the splits of one data set. The exit status is 1 where a finding is 
 
 import re
 
+from keras_deepfake_commands._options import OF_FOLDERS, add_classes
+
 
 def add_options(parser):
     add = parser.add_argument
     add("data", metavar="DATA", nargs="+", help="folder with two class folders")
     add("--output", metavar="FILE", help="write a page, .html, or the figures, .json or .csv")
-    add(
-        "--class-names",
-        nargs=2,
-        metavar="NAME",
-        help="the class folders (default: recognised, as fake/ and real/ or 0_real/ and 1_fake/)",
-    )
-    add("--fake-class", metavar="NAME", help="which of them is fake, if its name does not tell")
+    add_classes(add, OF_FOLDERS)
     add(
         "--group-pattern",
         metavar="REGEX",

@@ -4,6 +4,8 @@ The artifact takes raw images, uint8 of shape (batch, height, width, 3); a card 
 OUT.json, says what its probabilities mean. Without DETECTOR an untrained one is exported.
 """
 
+from keras_deepfake_commands._options import OF_MODEL, add_classes
+
 
 def add_options(parser):
     add = parser.add_argument
@@ -13,13 +15,7 @@ def add_options(parser):
     add("--format", choices=formats, default="onnx", help="(default: onnx)")
     add("--comparison-images", metavar="FOLDER", help="to compare litert_int8 on")
     add("--image-size", type=int, metavar="N", help="for models of images of any size")
-    add(
-        "--class-names",
-        nargs=2,
-        metavar="NAME",
-        help="the classes in the order of the model's columns, if it does not hold them",
-    )
-    add("--fake-class", metavar="NAME", help="which of them is fake, if its name does not tell")
+    add_classes(add, OF_MODEL)
     add("--overwrite", action="store_true", help="replace what an earlier export left")
 
 

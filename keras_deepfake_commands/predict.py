@@ -8,6 +8,8 @@ photograph has the verdict of its worst. Without PATH synthetic faces are drawn.
 import os
 import tempfile
 
+from keras_deepfake_commands._options import OF_MODEL, add_classes
+
 NUM_SYNTHETIC_FACES = 20
 
 
@@ -24,13 +26,7 @@ def add_options(parser):
     add("--faces", action="store_true", help="find the faces of photographs first")
     add("--output", metavar="FILE.csv", help="write a CSV file instead of printing a table")
     add("--threshold", type=float, metavar="F", help="called fake from here on, and nothing unsure")
-    add(
-        "--class-names",
-        nargs=2,
-        metavar="NAME",
-        help="the classes in the order of the model's columns, if it does not hold them",
-    )
-    add("--fake-class", metavar="NAME", help="which of them is fake, if its name does not tell")
+    add_classes(add, OF_MODEL)
     add("--image-size", type=int, metavar="N", help="for models of images of any size")
 
 

@@ -16,6 +16,8 @@ import dataclasses
 import os
 import re
 
+from keras_deepfake_commands._options import OF_FOLDERS, add_classes
+
 NUM_SHOWN = 8
 
 
@@ -30,13 +32,7 @@ def add_options(parser):
         default="small",
         help="what to do (default: small, the study in minutes)",
     )
-    add(
-        "--class-names",
-        nargs=2,
-        metavar="NAME",
-        help="the class folders (default: recognised, as fake/ and real/ or 0_real/ and 1_fake/)",
-    )
-    add("--fake-class", metavar="NAME", help="which of them is fake, if its name does not tell")
+    add_classes(add, OF_FOLDERS)
     add(
         "--group-pattern",
         metavar="REGEX",

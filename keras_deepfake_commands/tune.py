@@ -15,19 +15,15 @@ import json
 import os
 import re
 
+from keras_deepfake_commands._options import OF_FOLDERS, add_classes
+
 NUM_SYNTHETIC_FACES = 2000
 
 
 def add_options(parser):
     add = parser.add_argument
     add("--data", metavar="DIR", help="folder with two class folders (default: synthetic faces)")
-    add(
-        "--class-names",
-        nargs=2,
-        metavar="NAME",
-        help="the class folders (default: recognised, as fake/ and real/ or 0_real/ and 1_fake/)",
-    )
-    add("--fake-class", metavar="NAME", help="which of them is fake, if its name does not tell")
+    add_classes(add, OF_FOLDERS)
     add("--output", metavar="DIR", default="search", help="folder of the search (default: search)")
     add("--tuner", choices=("hyperband", "bayesian", "random", "grid"), default="random")
     add("--max-trials", type=int, default=10, metavar="N", help="trials at most (default: 10)")
