@@ -142,13 +142,14 @@ def open_array(file, shape, dtype):
     return np.lib.format.open_memmap(file, dtype=dtype, **mode)
 
 
-def solve(name, depths=slice(None), third=None):
+def solve(name, depths=slice(None), third=None, images_a_class=None):
     """A solved head on an encoder.
 
     Args:
         name: Name of the encoder.
         depths: Slice of its depths.
         third: Of tokens 0 for the class tokens, 1 for the means alone.
+        images_a_class: Integer, how many images are trained on; by default all.
     """
 
     def make(encodings, split):
@@ -158,13 +159,14 @@ def solve(name, depths=slice(None), third=None):
         used = np.arange(len(columns))
         if third is not None:
             used = np.split(used, 3)[third]
-        features = encodings.features(name, split.index, split.train)[:, columns[used]]
+        train = drawn(split, images_a_class) if images_a_class else split.train
+        features = encodings.features(name, split.index, train)[:, columns[used]]
         start = time.perf_counter()
         solution = solve_head(
             features,
-            split.index.labels[split.train],
+            split.index.labels[train],
             2,
-            split.groups(split.train),
+            split.groups(train),
             standardize=encoder.standardize,
             seed=split.seed,
         )
@@ -176,7 +178,7 @@ def solve(name, depths=slice(None), third=None):
         names = split.index.class_names
         classifier = kd.EncoderClassifier(model, names, pooling=None, name=f"{name}_head")
         classifier.get_layer("head").set_weights([kernel, solution.bias])
-        seconds += len(split.train) / images_a_second(classifier, split)
+        seconds += len(train) / images_a_second(classifier, split)
 
         def log_odds_of(index, positions, change=None):
             features = encodings.features(name, index, positions, change)[:, columns]
@@ -185,6 +187,13 @@ def solve(name, depths=slice(None), third=None):
         return [Member(classifier, log_odds_of, seconds)]
 
     return make
+
+
+def drawn(split, images_a_class):
+    """Some of the training images, as many of each class."""
+    shuffled = np.random.default_rng(split.seed).permutation(split.train)
+    labels = split.index.labels[shuffled]
+    return np.concatenate([shuffled[labels == label][:images_a_class] for label in (0, 1)])
 
 
 def stack(*names):
@@ -367,6 +376,11 @@ ROWS = {
     "tokens-7-class": Row("Class token of block 7 alone", solve("tokens", slice(3, 4), 0), TOKENS),
     "tokens-7-mean": Row("Mean token of block 7 alone", solve("tokens", slice(3, 4), 1), TOKENS),
     "tokens-5-8": Row("Tokens of blocks 5 to 8 together", solve("tokens", slice(1, None)), TOKENS),
+    "tokens-5-8-few": Row(
+        "Tokens of blocks 5 to 8, from 100 images a class",
+        solve("tokens", slice(1, None), images_a_class=100),
+        TOKENS,
+    ),
     "stack": Row(
         "Stack: co-occurrences, DCT, encoder", stack("cooccurrence", "dct", "encoder-all"), ENCODER
     ),

@@ -1,6 +1,7 @@
 import json
 import pathlib
 import sys
+import types
 
 import keras
 import numpy as np
@@ -113,3 +114,13 @@ def test_kept_features_say_what_the_classifier_says(detection, tmp_path):
         said = rows.outputs(member.classifier, split.index.take(split.test), "JPEG 50")
         kept = member.log_odds(split.index, split.test, "JPEG 50")
         np.testing.assert_allclose(kept, np.log(said[:, 0] / said[:, 1]), atol=1e-4)
+
+
+def test_few_images_are_as_many_of_each_class_of_the_training_part(detection):
+    rows = sys.modules["detection_rows"]
+    labels = np.repeat([0, 1], 50)
+    index = types.SimpleNamespace(labels=labels)
+    split = rows.Split(index, 0, np.arange(20, 90), np.arange(10), np.arange(90, 100))
+    drawn = rows.drawn(split, 5)
+    assert set(drawn) <= set(split.train)
+    assert np.bincount(labels[drawn]).tolist() == [5, 5]
