@@ -49,6 +49,11 @@ def add_options(parser):
         help="pretrained networks: FILE.keras, or names of keras.applications; with "
         "FILE.keras:LAYER,LAYER these layers are used, otherwise the best are chosen",
     )
+    add(
+        "--fine-tune",
+        metavar="NETWORK",
+        help="a network as in --encoder, to train end to end as well; hours on a CPU",
+    )
     add("--photographs", metavar="DIR", help="for real-only: photographs alone, instead of --data")
     add("--false-positive-rate", type=float, metavar="F", help="of reals that may be called fake")
     add("--abstain", type=float, metavar="F", help="share of images whose sets may miss the truth")
@@ -85,7 +90,7 @@ def _check_options(options, changes, is_study):
     unused = [name for name in ("pretraining_data", "distribute") if getattr(options, name)]
     unused = [*changes, *unused]
     if is_study:
-        names = ("encoder", "photographs", "false_positive_rate", "abstain")
+        names = ("encoder", "fine_tune", "photographs", "false_positive_rate", "abstain")
         unused = [name for name in names if getattr(options, name) is not None]
     elif options.photographs and (options.data or options.preset == "recommended"):
         unused.append("photographs" if options.preset == "recommended" else "data")
@@ -137,6 +142,7 @@ def run(options):
             index,
             options.encoder,
             options.output,
+            fine_tune=options.fine_tune,
             fakes="given" if options.preset == "recommended" else "blended",
             false_positive_rate=options.false_positive_rate,
             abstain=options.abstain,

@@ -46,6 +46,7 @@ if keras.backend.backend() != "tensorflow":
         "hypermodels/test_searches.py",
         "layers/test_arguments.py",
         "recipes/test_detector_training.py",
+        "recipes/test_fine_tuned_members.py",
         "recipes/test_guide.py",
         "recipes/test_run_folders.py",
         "recipes/test_splits.py",

@@ -45,6 +45,17 @@ class View(NamedTuple):
         return to_numpy(images, "images"), to_numpy(labels, "labels")[:, 0] == 1
 
 
+def make_views(is_fake, fakes, copies):
+    """The views that a detector is trained on, by the arguments of `train_detector`."""
+    everything, reals = np.arange(len(is_fake)), np.flatnonzero(~is_fake)
+    views = []
+    if fakes != "blended":
+        views += [View("clean", everything), *[View("degraded", everything)] * copies]
+    if fakes != "given":
+        views += [View("blended", reals)] * max(1, copies)
+    return views
+
+
 class EncodedViews(NamedTuple):
     """Vectors with what they are of.
 
@@ -132,21 +143,37 @@ def _open(folder, count, width):
     return _Arrays(*arrays)
 
 
-def _encode_block(encoder, index, is_fake, view, positions, block, seed):
-    row = place = 0
-    batches = image_batches(index.take(positions), encoder.input_shape, batch_size=BLOCK)
-    channels_first = encoder.input_shape[1] == 3
-    for batch in batches:
+def made_images(index, is_fake, view, positions, seed):
+    """Yield what a view makes of some images, in parts of one size.
+
+    Args:
+        index: `ImageIndex`.
+        is_fake: Boolean array, of each image of the index.
+        view: `View`.
+        positions: Integer array, which images of the index.
+        seed: Tuple of integers.
+
+    Yields:
+        Images, a float32 array with colour last, whatever the backend; whether each is fake; and
+        the position of each in the index.
+    """
+    place = 0
+    for batch in image_batches(index.take(positions), (None, None, None, 3), batch_size=BLOCK):
         batch.check_read()
-        # Colour goes last in what is made of images, wherever the encoder has it.
-        images = np.moveaxis(batch.pixels, 1, -1) if channels_first else batch.pixels
         number = np.random.SeedSequence([*seed, place]).generate_state(1)[0] % 2**31
-        images, made_fake = view.apply(images, int(number))
+        images, made_fake = view.apply(batch.pixels, int(number))
         of_images = np.tile(
             positions[place : place + len(batch.pixels)], len(images) // len(batch.pixels)
         )
+        yield images, is_fake[of_images] if made_fake is None else made_fake, of_images
+        place += len(batch.pixels)
+
+
+def _encode_block(encoder, index, is_fake, view, positions, block, seed):
+    row = 0
+    for images, fakes, of_images in made_images(index, is_fake, view, positions, seed):
         rows = slice(row, row + len(images))
-        if channels_first:
+        if encoder.input_shape[1] == 3:
             images = np.moveaxis(images, -1, 1)
         vectors = [
             predict_batch(encoder, images[first : first + BLOCK])
@@ -154,6 +181,5 @@ def _encode_block(encoder, index, is_fake, view, positions, block, seed):
         ]
         block.features[rows] = np.concatenate(vectors)
         block.positions[rows] = of_images
-        block.is_fake[rows] = is_fake[of_images] if made_fake is None else made_fake
+        block.is_fake[rows] = fakes
         row += len(images)
-        place += len(batch.pixels)

@@ -9,12 +9,14 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_deepfake.datasets import load_image
 from keras_deepfake.layers import NativeCrop, ResidualCooccurrence
 from keras_deepfake.models import load_model, pretrained_encoder
 from keras_deepfake.models.feature_extractors import pooled
 
 # Depths of a network to choose among: each costs memory, and neighbours say the same.
 MOST_DEPTHS = 12
+MOST_CROPS_PER_SIDE = 3
 
 
 class NetworkEncoder(NamedTuple):
@@ -42,27 +44,50 @@ class NetworkEncoder(NamedTuple):
             digest.update(np.ascontiguousarray(weight).tobytes())
         return digest.hexdigest()[:16]
 
+    @property
+    def size(self):
+        """Height and width of the network's input, each `None` where any will do."""
+        shape = self.network.inputs[0].shape[1:]
+        return shape[1:] if self.channels_first else shape[:2]
+
+    @property
+    def channels_first(self):
+        """Whether colour is the first axis of an image."""
+        shape = self.network.inputs[0].shape[1:]
+        return shape[0] == 3 and shape[-1] != 3
+
+    def crops_per_side(self, index):
+        """How many windows of the network's size fit beside each other into a usual image."""
+        if None in self.size:
+            return 1
+        ratios = [min(np.array(size) / self.size) for size in usual_sizes(index)]
+        return int(np.clip(round(float(np.median(ratios))), 1, MOST_CROPS_PER_SIDE))
+
     def parts(self, crops_per_side=1):
         """The input for images of any size, and the vector of each depth as a Keras tensor."""
         outputs = [self.network.get_layer(depth).output for depth in self.depths]
         vectors = [pooled(x) if len(x.shape) > 2 else x for x in outputs]
         core = keras.Model(self.network.inputs[0], vectors, name=self.name)
-        shape = tuple(core.inputs[0].shape[1:])
-        channels_first = shape[0] == 3 and shape[-1] != 3
-        size = shape[1:] if channels_first else shape[:2]
-        if None in size:
+        if None in self.size:
             return core.inputs[0], vectors
-        images = keras.Input((3, None, None) if channels_first else (None, None, 3), name="images")
+        shape = (3, None, None) if self.channels_first else (None, None, 3)
+        images = keras.Input(shape, name="images")
         places = [0.5] if crops_per_side == 1 else np.linspace(0, 1, crops_per_side).tolist()
-        data_format = "channels_first" if channels_first else "channels_last"
+        data_format = "channels_first" if self.channels_first else "channels_last"
         crops = [
-            keras.tree.flatten(core(NativeCrop(size, (y, x), data_format)(images)))
+            keras.tree.flatten(core(NativeCrop(self.size, (y, x), data_format)(images)))
             for y in places
             for x in places
         ]
         if len(crops) == 1:
             return images, crops[0]
         return images, [keras.layers.Average()(list(part)) for part in zip(*crops, strict=True)]
+
+
+def usual_sizes(index):
+    """Height and width of some of the images."""
+    places = np.linspace(0, len(index) - 1, min(len(index), 20)).astype(int)
+    return [load_image(index.paths[place]).shape[:2] for place in places]
 
 
 def encoder_model(encoder, crops_per_side=1):
@@ -80,13 +105,14 @@ def cooccurrence_encoder():
     return NetworkEncoder("cooccurrence", network, ("cooccurrence",), True, standardize=False)
 
 
-def read_encoder(encoder):
+def read_encoder(encoder, argument="encoder"):
     """Make a `NetworkEncoder` of a model, a file, or a name.
 
     Args:
         encoder: A Keras model of RGB images in [0, 1]; the path of a `.keras` file; or the name
             of a network of `keras.applications`. A path or name may be followed by a colon and
             the names of layers, with commas between them.
+        argument: What it is called in an error.
 
     Raises:
         ValueError: If there is no such file, network or layer, or it does not take RGB images.
@@ -99,28 +125,28 @@ def read_encoder(encoder):
         source, layers = re.fullmatch(r"(.*?\.keras|\w+)(?::(.+))?|.*", str(encoder)).groups()
         if source is None:
             raise ValueError(
-                "`encoder` must be a Keras model, the path of a `.keras` file, or the name of a "
-                "network of `keras.applications`, perhaps with `:layer,layer` behind it; got "
+                f"`{argument}` must be a Keras model, the path of a `.keras` file, or the name of "
+                "a network of `keras.applications`, perhaps with `:layer,layer` behind it; got "
                 f"{str(encoder)!r}."
             )
         is_file = source.endswith(".keras")
         network = load_model(source) if is_file else pretrained_encoder(source)
     else:
         raise ValueError(
-            f"`encoder` must be a Keras model, a path or a name, or a list of them; got "
-            f"{encoder!r}."
+            f"`{argument}` must be a Keras model, a path or a name"
+            f"{', or a list of them' if argument == 'encoder' else ''}; got {encoder!r}."
         )
     inputs = getattr(network, "inputs", None) or []
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or 3 not in inputs[0].shape[1::2]:
         raise ValueError(
-            f"`encoder` must take one batch of RGB images; {network.name!r} takes "
+            f"`{argument}` must take one batch of RGB images; {network.name!r} takes "
             f"{[tuple(x.shape) for x in inputs]}."
         )
     names = {layer.name for layer in network.layers}
     if layers is not None:
         depths = tuple(layers.split(","))
         if unknown := [depth for depth in depths if depth not in names]:
-            raise ValueError(f"`encoder` {network.name!r} has no layers {unknown}.")
+            raise ValueError(f"`{argument}` {network.name!r} has no layers {unknown}.")
         return NetworkEncoder(network.name, network, depths, True)
     last = network.layers[-1].name
     if len(network.outputs[0].shape) == 2:

@@ -1,35 +1,15 @@
 """Members of a detector: an encoder under a head that is solved, its depths chosen."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from keras_deepfake.models import EncoderClassifier
 from keras_deepfake.models.log_odds import log_odds
 from keras_deepfake.models.solved_head import solve_head
+from keras_deepfake.recipes._members import Member
 from keras_deepfake.recipes._network_encoders import encoder_model
 
 # Enough to tell depths apart; each combination that is tried is solved several times.
 MOST_ROWS_TO_CHOOSE = 1000
-
-
-class SolvedMember(NamedTuple):
-    """A classifier, and what came of its choice.
-
-    Attributes:
-        classifier: `EncoderClassifier`.
-        depths: Names of the layers whose statistics it uses.
-        l2: Float, the penalty of its head.
-        losses: Dictionary from combinations of depths that were tried, as a text, to the
-            cross-entropy on images held out.
-        log_odds: Float array `(rows,)`, of fake, by heads that had not seen the image.
-    """
-
-    classifier: EncoderClassifier
-    depths: tuple
-    l2: float
-    losses: dict
-    log_odds: np.ndarray
 
 
 def solve_member(encoder, views, widths, groups, class_names, fake_index, crops_per_side, seed):
@@ -46,7 +26,7 @@ def solve_member(encoder, views, widths, groups, class_names, fake_index, crops_
         seed: Integer, of the cross-validation.
 
     Returns:
-        A `SolvedMember`.
+        A `Member`.
     """
     ends = np.cumsum(widths)
     columns = [np.arange(end - width, end) for end, width in zip(ends, widths, strict=True)]
@@ -71,7 +51,8 @@ def solve_member(encoder, views, widths, groups, class_names, fake_index, crops_
     model, _ = encoder_model(encoder._replace(depths=depths), crops_per_side)
     classifier = EncoderClassifier(model, class_names, pooling=None, name=f"{encoder.name}_head")
     classifier.get_layer("head").set_weights([solution.kernel, solution.bias])
-    return SolvedMember(
+    return Member(
+        encoder.name,
         classifier,
         depths,
         solution.l2,

@@ -16,7 +16,7 @@ from keras_deepfake._arguments import (
 )
 from keras_deepfake._classes import CLASS_NAMES, check_class_names, find_fake
 from keras_deepfake._files import atomic_write
-from keras_deepfake.datasets import ImageIndex, load_image
+from keras_deepfake.datasets import ImageIndex
 from keras_deepfake.evaluation import (
     DetectionReport,
     Predictions,
@@ -29,7 +29,8 @@ from keras_deepfake.models import Detector
 from keras_deepfake.models.image_batches import image_batches
 from keras_deepfake.models.solved_head import check_solvable
 from keras_deepfake.recipes._calibration_notes import with_notes
-from keras_deepfake.recipes._encoded_views import View, encode_views
+from keras_deepfake.recipes._encoded_views import View, encode_views, make_views
+from keras_deepfake.recipes._fine_tuned_members import NUM_FOLDS, fine_tune_member
 from keras_deepfake.recipes._network_encoders import (
     cooccurrence_encoder,
     encoder_model,
@@ -42,7 +43,6 @@ from keras_deepfake.recipes._synthetic_data import synthetic_faces_index
 from keras_deepfake.recipes._tables import save_model
 
 _TEST_SHARE = 0.15
-_MOST_CROPS_PER_SIDE = 3
 _SYNTHETIC_SIDE = 64
 
 
@@ -53,8 +53,9 @@ class TrainedDetector(NamedTuple):
         detector: The calibrated `Detector`.
         report: The `DetectionReport` on the test images.
         predictions: The `Predictions` of the test images.
-        members: List of dictionaries, one for each member: its `name`, `depths`, penalty `l2`,
-            `weight` in the detector, and the `losses` of the depths that were tried.
+        members: List of dictionaries, one for each member: its `name`, `depths`, penalty `l2`
+            (`None` of a fine-tuned one), `weight` in the detector, and the `losses` of the depths
+            that were tried.
     """
 
     detector: Detector
@@ -68,6 +69,7 @@ def train_detector(
     encoder=None,
     output="detector",
     *,
+    fine_tune=None,
     fakes="given",
     copies=1,
     false_positive_rate=None,
@@ -79,13 +81,13 @@ def train_detector(
 ):
     """Train the detector that this library recommends, and leave everything about it in a folder.
 
-    Nothing is trained by gradients. Each encoder, a pretrained network that stays as it is, turns
-    every training image into statistics of what its layers give: class token, mean and deviation
-    of tokens, or mean and deviation of the channels of a map, at several depths. A logistic
-    regression on them is solved to its optimum. Of a whole network the depths are chosen by
-    cross-validation among the training images. `kd.layers.ResidualCooccurrence` under such a head
-    is always a member; without any encoder it is the only one, which works without a download and
-    is much weaker.
+    Nothing is trained by gradients, but for `fine_tune`. Each encoder, a pretrained network that
+    stays as it is, turns every training image into statistics of what its layers give: class
+    token, mean and deviation of tokens, or mean and deviation of the channels of a map, at several
+    depths. A logistic regression on them is solved to its optimum. Of a whole network the depths
+    are chosen by cross-validation among the training images. `kd.layers.ResidualCooccurrence`
+    under such a head is always a member; without any encoder it is the only one, which works
+    without a download and is much weaker.
 
     Every image is seen twice, as it is and degraded at random by blur, resizing and JPEG. Images
     keep their pixels: of one that is larger than a network's input, windows are seen, in a grid
@@ -95,8 +97,8 @@ def train_detector(
 
     The folder holds `detector.keras`, the page `report.html`, `metrics.json` and
     `predictions.csv`. Until all is done it is called `<output>.unfinished`, and a call that was
-    killed goes on where its encoding ended when it is made again. Encoding is nearly all of the
-    time; the progress bars tell how much is left.
+    killed goes on where its encoding, or its last epoch, ended when it is made again. These are
+    nearly all of the time; what is printed tells how much is left.
 
     Args:
         index: Labelled `ImageIndex` of two classes, with groups where several images show one
@@ -108,6 +110,12 @@ def train_detector(
             fix the depths: `"clip.keras:block_5,block_6"`. A network that ends in a vector is
             used as it is.
         output: Path of the folder to make.
+        fine_tune: A network as in `encoder`, one, to train end to end as a member more: 5 epochs
+            of AdamW, with a warm-up and a cosine from 3e-4, over the images as they are and
+            degraded anew, a random window of each; batch normalizations stay as they are. It is
+            trained three times, on either half of the groups for what it says of the other, and
+            on all: together 10 epochs of all images and their copies, hours on a CPU. Sets the
+            global random seed.
         fakes: `"given"`, the fakes of the index; `"blended"`, none of them, but blends of the
             real images (`kd.layers.SelfBlendedImages`), which finds swaps and edits of kinds
             that were not trained on and is blind to faces that are generated whole; `"both"`.
@@ -127,6 +135,7 @@ def train_detector(
         ValueError: Before anything is encoded: for wrong arguments, encoders that cannot be
             read or do not take RGB images, and an output that is there already or that another
             process writes. Later, for files that turn out to be damaged.
+        FloatingPointError: If fine-tuning diverges.
         OSError: If weights cannot be downloaded, or something cannot be written.
 
     Example:
@@ -179,9 +188,10 @@ def train_detector(
             f"`encoder` must hold networks of different names; got "
             f"{[encoder.name for encoder in encoders]}."
         )
+    tuned = None if fine_tune is None else read_encoder(fine_tune, "fine_tune")
     check_output(output, overwrite)
     say = print if verbose else lambda *_: None
-    if not given:
+    if not given and tuned is None:
         say(
             "No encoder is given: co-occurrences of neighbouring differences are all that is "
             "looked at. A pretrained network adds most of what can be detected."
@@ -198,13 +208,16 @@ def train_detector(
     train, test = _split(index, seed)
     train = leave_out(train, test, "index")
     is_fake = np.zeros(len(train), bool) if is_unlabelled else train.labels == fake_index
-    views = _views(is_fake, fakes, copies)
+    views = make_views(is_fake, fakes, copies)
     groups = np.array(range(len(train)) if train.groups is None else _numbers(train.groups))
-    _check_training(views, is_fake, groups, fakes, seed, false_positive_rate, abstain)
-    crops = [_crops_per_side(encoder, train) for encoder in encoders]
+    _check_training(
+        views, is_fake, groups, fakes, tuned is not None, seed, false_positive_rate, abstain
+    )
+    crops = [encoder.crops_per_side(train) for encoder in encoders]
     identity = {
         "index": index_digest(index),
         "encoders": [encoder.digest() for encoder in encoders],
+        "fine_tune": None if tuned is None else tuned.digest(),
         "fakes": fakes,
         "copies": copies,
         "false_positive_rate": false_positive_rate,
@@ -215,7 +228,7 @@ def train_detector(
     }
     with run_folder(output, identity, overwrite) as run:
         say(f"Training: {train}\nTest: {test}")
-        solved = []
+        members = []
         for number, encoder in enumerate(encoders):
             say(f"Encoding by {encoder.name}")
             model, widths = encoder_model(encoder, crops[number])
@@ -234,9 +247,25 @@ def train_detector(
                 seed,
             )
             say(f"  layers: {', '.join(member.depths)}; penalty {member.l2:.2g}")
-            solved.append(member)
+            members.append(member)
+        if tuned is not None:
+            say(f"Fine-tuning {tuned.name}")
+            member = fine_tune_member(
+                tuned,
+                train,
+                is_fake,
+                views,
+                encoded,
+                groups[encoded.positions],
+                class_names,
+                fake_index,
+                run.state,
+                seed,
+                verbose,
+            )
+            members.append(member)
         detector, notes = _calibrated(
-            solved, encoded, class_names, fake_index, fakes, train, false_positive_rate, abstain
+            members, encoded, class_names, fake_index, fakes, train, false_positive_rate, abstain
         )
         save_model(detector, run.results / "detector.keras")
 
@@ -245,21 +274,19 @@ def train_detector(
         report = evaluate_detector(detector, data, verbose=verbose, batch_size=32)
         predictions = _predictions(detector, test, None if is_unlabelled else report.scores)
         predictions.to_csv(run.results / "predictions.csv")
-        members = [
+        told = [
             {
-                "name": encoder.name,
+                "name": member.name,
                 "depths": list(member.depths),
                 "l2": member.l2,
                 "weight": weight,
                 "losses": member.losses,
             }
-            for encoder, member, weight in zip(
-                encoders, solved, detector.member_weights, strict=True
-            )
+            for member, weight in zip(members, detector.member_weights, strict=True)
         ]
         metrics = {
             "images": {"train": len(train), "test": len(test)},
-            "members": members,
+            "members": told,
             "report": json.loads(report.to_json()),
         }
         with atomic_write(run.results / "metrics.json") as file:
@@ -268,10 +295,10 @@ def train_detector(
             run.results / "report.html",
             sections=[
                 ("About these figures", origin, *notes),
-                ("Members", "What the detector combines.", _table(members)),
+                ("Members", "What the detector combines.", _table(told)),
             ],
         )
-    return TrainedDetector(detector, report, predictions, members)
+    return TrainedDetector(detector, report, predictions, told)
 
 
 def _split(index, seed):
@@ -280,17 +307,7 @@ def _split(index, seed):
     return index.split((1 - _TEST_SHARE, _TEST_SHARE), seed=seed)
 
 
-def _views(is_fake, fakes, copies):
-    everything, reals = np.arange(len(is_fake)), np.flatnonzero(~is_fake)
-    views = []
-    if fakes != "blended":
-        views += [View("clean", everything), *[View("degraded", everything)] * copies]
-    if fakes != "given":
-        views += [View("blended", reals)] * max(1, copies)
-    return views
-
-
-def _check_training(views, is_fake, groups, fakes, seed, false_positive_rate, abstain):
+def _check_training(views, is_fake, groups, fakes, is_tuned, seed, false_positive_rate, abstain):
     """Raise for what heads and calibration would refuse once everything is encoded."""
     positions = np.concatenate([view.positions for view in views])
     made_fake = np.concatenate(
@@ -300,6 +317,8 @@ def _check_training(views, is_fake, groups, fakes, seed, false_positive_rate, ab
     labels = np.concatenate([is_fake[positions] | made_fake, is_fake[originals]]).astype(int)
     positions = np.concatenate([positions, originals])
     check_solvable(labels, 2, groups[positions].tolist(), seed=seed)
+    if is_tuned:
+        check_solvable(labels, 2, groups[positions].tolist(), num_folds=NUM_FOLDS, seed=seed)
     if fakes == "both":
         labels = is_fake[np.concatenate([v.positions for v in views if v.name != "blended"])]
     num_fakes = int(np.sum(labels))
@@ -311,27 +330,16 @@ def _numbers(groups):
     return [numbers.setdefault(group, len(numbers)) for group in groups]
 
 
-def _crops_per_side(encoder, index):
-    """How many windows of the network's size fit beside each other into a usual image."""
-    shape = encoder.network.inputs[0].shape[1:]
-    size = shape[1:] if shape[0] == 3 and shape[-1] != 3 else shape[:2]
-    if None in size:
-        return 1
-    places = np.linspace(0, len(index) - 1, min(len(index), 20)).astype(int)
-    ratios = [min(np.array(load_image(index.paths[place]).shape[:2]) / size) for place in places]
-    return int(np.clip(round(float(np.median(ratios))), 1, _MOST_CROPS_PER_SIDE))
-
-
 def _calibrated(
-    solved, encoded, class_names, fake_index, fakes, train, false_positive_rate, abstain
+    members, encoded, class_names, fake_index, fakes, train, false_positive_rate, abstain
 ):
     """The calibrated detector, and what calibration warns of, which belongs on the page."""
     detector = Detector(
-        [member.classifier for member in solved], class_names, fake_class=class_names[fake_index]
+        [member.classifier for member in members], class_names, fake_class=class_names[fake_index]
     )
     # Where there are real fakes, those made here only help to train.
     rows = np.full(len(encoded.is_fake), True) if fakes == "blended" else ~encoded.is_blended
-    log_odds = np.stack([member.log_odds for member in solved], axis=1)
+    log_odds = np.stack([member.log_odds for member in members], axis=1)
     seen = set()
     for batch in image_batches(train, detector.input_shape):
         seen.update(digests(batch.pixels))
@@ -372,6 +380,10 @@ def _predictions(detector, test, scores):
 def _table(members):
     rows = [("member", "layers", "penalty", "weight")]
     return rows + [
-        (member["name"], ", ".join(member["depths"]), f"{member['l2']:.2g}", member["weight"])
+        (member["name"], ", ".join(member["depths"]), _penalty(member), member["weight"])
         for member in members
     ]
+
+
+def _penalty(member):
+    return "fine-tuned" if member["l2"] is None else f"{member['l2']:.2g}"

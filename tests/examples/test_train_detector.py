@@ -48,6 +48,8 @@ def test_recommended_detector_and_photographs_alone(main):
     assert (settings["fakes"], settings["abstain"]) == ("given", 0.3)
     members = json.loads(pathlib.Path("one/metrics.json").read_text())["members"]
     assert [member["name"] for member in members] == ["network", "cooccurrence"]
+    with pytest.raises(SystemExit, match=r"there is no file 'a\.keras'"):
+        main([*options, "--fine-tune", "a.keras"])
     main(["--preset", "real-only", "--photographs", "data/real", "--output", "two"])
     settings = json.loads(pathlib.Path("two/settings.json").read_text())
     assert (settings["fakes"], settings["fake_class"]) == ("blended", "fake")
@@ -86,6 +88,7 @@ def test_options_reach_the_training(main, monkeypatch):
     [
         (["--data", "nowhere"], "'nowhere'"),
         (["--encoder", "a.keras"], "--preset small has no use for --encoder."),
+        (["--fine-tune", "a.keras"], "--preset small has no use for --fine-tune."),
         (["--preset", "recommended", "--distribute"], r"has no use for .*--distribute\."),
         (["--preset", "recommended", "--l1", "0"], "--preset recommended has no use for .*--l1"),
         (["--data", "unclear"], r"its folders are \['a', 'b'\]"),

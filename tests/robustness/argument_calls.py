@@ -409,7 +409,7 @@ def _training_calls(fixtures):
         "recipes.train_detector": Call(
             kd.recipes.train_detector,
             {"index": fixtures.index, "output": "faces", "verbose": 0},
-            left=("encoder", "output", "overwrite"),
+            left=("encoder", "fine_tune", "output", "overwrite"),
             ends_in="is there already",
         ),
         "recipes.train_study": Call(
