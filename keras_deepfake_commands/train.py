@@ -52,7 +52,7 @@ def add_options(parser):
     add(
         "--fine-tune",
         metavar="NETWORK",
-        help="a network as in --encoder, to train end to end as well; hours on a CPU",
+        help="a network as in --encoder, to train end to end as a further member; slow on a CPU",
     )
     add("--photographs", metavar="DIR", help="for real-only: photographs alone, instead of --data")
     add("--false-positive-rate", type=float, metavar="F", help="of reals that may be called fake")

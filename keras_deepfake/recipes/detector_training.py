@@ -110,12 +110,12 @@ def train_detector(
             fix the depths: `"clip.keras:block_5,block_6"`. A network that ends in a vector is
             used as it is.
         output: Path of the folder to make.
-        fine_tune: A network as in `encoder`, one, to train end to end as a member more: 5 epochs
-            of AdamW, with a warm-up and a cosine from 3e-4, over the images as they are and
-            degraded anew, a random window of each; batch normalizations stay as they are. It is
-            trained three times, on either half of the groups for what it says of the other, and
-            on all: together 10 epochs of all images and their copies, hours on a CPU. Sets the
-            global random seed.
+        fine_tune: One network, given as in `encoder`, to train end to end as a further member: 5
+            epochs of AdamW, warmed up to 3e-4 and cooled down by a cosine, over the images as
+            they are and degraded anew, in random windows. Batch normalizations stay as they are.
+            It is trained three times, on either half of the groups for what it says of the other
+            half, and on all. That is 10 epochs of all images and their copies, each of which
+            takes several times as long as encoding them. Sets the global random seed.
         fakes: `"given"`, the fakes of the index; `"blended"`, none of them, but blends of the
             real images (`kd.layers.SelfBlendedImages`), which finds swaps and edits of kinds
             that were not trained on and is blind to faces that are generated whole; `"both"`.
