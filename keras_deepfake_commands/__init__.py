@@ -11,6 +11,8 @@ import os
 import re
 import sys
 
+from keras_deepfake_commands._options import check_model
+
 COMMANDS = {
     "train": "train a detector of fake faces",
     "predict": "ask a detector for its verdict on images or photographs",
@@ -58,6 +60,7 @@ def run_command(name, arguments=None, prog=None):
     # The same once more, for other processes to run.
     options.command = [sys.executable, "-m", __name__, name, *arguments]
     try:
+        check_model(options)
         command.run(options)
     except argparse.ArgumentError as error:
         parser.error(str(error))

@@ -8,6 +8,8 @@ drawn; figures on them say nothing about real ones.
 
 import re
 
+from keras_deepfake_commands._options import OF_SIZE, OF_THRESHOLD
+
 NUM_SYNTHETIC_FACES = 400
 # Not the seed that the training draws its faces by.
 SYNTHETIC_SEED = 1_000_000
@@ -23,9 +25,18 @@ def add_options(parser):
         help="saved model (default: results/detector.keras, as training writes it)",
     )
     add("data", metavar="DATA", nargs="?", help="folder with two class folders")
-    add("--output", metavar="FILE", default="report.html", help="page to write (report.html)")
-    add("--audit", action="store_true", help="look for what lets a model cheat on the data")
-    add("--robustness", action="store_true", help="repeat with compressed, blurred, … images")
+    add(
+        "--output",
+        metavar="FILE",
+        default="report.html",
+        help="page to write (default: report.html)",
+    )
+    add("--audit", action="store_true", help="look for what in the files would let a model cheat")
+    add(
+        "--robustness",
+        action="store_true",
+        help="repeat with compressed, blurred, … images, several times as long",
+    )
     add(
         "--class-names",
         nargs=2,
@@ -39,8 +50,8 @@ def add_options(parser):
         metavar="REGEX",
         help="part of a file name that names its group, such as the person; intervals need it",
     )
-    add("--threshold", type=float, metavar="F", help="instead of the model's own, else 0.5")
-    add("--image-size", type=int, metavar="N", help="for models of images of any size")
+    add("--threshold", type=float, metavar="F", help=OF_THRESHOLD)
+    add("--image-size", type=int, metavar="N", help=OF_SIZE)
 
 
 def run(options):

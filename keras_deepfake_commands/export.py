@@ -1,10 +1,11 @@
 """Write a saved detector as an ONNX, LiteRT or TensorFlow artifact that runs without Keras.
 
 The artifact takes raw images, uint8 of shape (batch, height, width, 3); a card beside it,
-OUT.json, says what its probabilities mean. Without DETECTOR an untrained one is exported.
+OUT.json, says what its probabilities mean. Without DETECTOR an untrained one is exported,
+to try the way.
 """
 
-from keras_deepfake_commands._options import OF_MODEL, add_classes
+from keras_deepfake_commands._options import OF_MODEL, OF_SIZE, add_classes
 
 
 def add_options(parser):
@@ -12,9 +13,13 @@ def add_options(parser):
     add("model", metavar="DETECTOR", nargs="?", help="detector saved as .keras")
     add("output", metavar="OUT", help="file to write, .onnx or .tflite, or folder of a SavedModel")
     formats = ("onnx", "litert", "litert_int8", "saved_model")
-    add("--format", choices=formats, default="onnx", help="(default: onnx)")
-    add("--comparison-images", metavar="FOLDER", help="to compare litert_int8 on")
-    add("--image-size", type=int, metavar="N", help="for models of images of any size")
+    add("--format", choices=formats, default="onnx", help="what to write (default: onnx)")
+    add(
+        "--comparison-images",
+        metavar="FOLDER",
+        help="images like those it will see, which litert_int8 is compared on",
+    )
+    add("--image-size", type=int, metavar="N", help=OF_SIZE)
     add_classes(add, OF_MODEL)
     add("--overwrite", action="store_true", help="replace what an earlier export left")
 

@@ -7,6 +7,8 @@ the photographs themselves and fetches nothing. Without PATH a photograph is dra
 
 import os
 
+from keras_deepfake_commands._options import OF_THRESHOLD
+
 SIDE = 160  # of a face that is drawn
 
 
@@ -20,10 +22,20 @@ def add_options(parser):
         help="detector saved as .keras (default: results/detector.keras)",
     )
     add("paths", metavar="PATH", nargs="*", help="photograph, or folder, searched recursively")
-    add("--output", metavar="FILE", default="photographs.html", help="page (photographs.html)")
-    add("--threshold", type=float, metavar="F", help="called fake from here on, and nothing unsure")
     add(
-        "--margin", type=float, default=0.5, metavar="F", help="around a face, as for crop_faces.py"
+        "--output",
+        metavar="FILE",
+        default="photographs.html",
+        help="page to write (default: photographs.html)",
+    )
+    add("--threshold", type=float, metavar="F", help=OF_THRESHOLD)
+    add(
+        "--margin",
+        type=float,
+        default=0.5,
+        metavar="F",
+        help="what to leave around a face on every side, in sizes of the face, as the crops in the "
+        "training had it (default: 0.5)",
     )
 
 

@@ -2,13 +2,14 @@
 
 The verdict is on whole images, which must be crops of faces as the training data were. With --faces
 the images are photographs, whose faces are found and cut out first: each face is a row, and the
-photograph has the verdict of its worst. Without PATH synthetic faces are drawn.
+photograph has the verdict of the one that is most probably fake. Without PATH synthetic faces are
+drawn.
 """
 
 import os
 import tempfile
 
-from keras_deepfake_commands._options import OF_MODEL, add_classes
+from keras_deepfake_commands._options import OF_MODEL, OF_SIZE, OF_THRESHOLD, add_classes
 
 NUM_SYNTHETIC_FACES = 20
 
@@ -25,9 +26,9 @@ def add_options(parser):
     add("paths", metavar="PATH", nargs="*", help="image, or folder that is searched recursively")
     add("--faces", action="store_true", help="find the faces of photographs first")
     add("--output", metavar="FILE.csv", help="write a CSV file instead of printing a table")
-    add("--threshold", type=float, metavar="F", help="called fake from here on, and nothing unsure")
+    add("--threshold", type=float, metavar="F", help=OF_THRESHOLD)
     add_classes(add, OF_MODEL)
-    add("--image-size", type=int, metavar="N", help="for models of images of any size")
+    add("--image-size", type=int, metavar="N", help=OF_SIZE)
 
 
 def run(options):

@@ -25,14 +25,31 @@ def add_options(parser):
     add("--data", metavar="DIR", help="folder with two class folders (default: synthetic faces)")
     add_classes(add, OF_FOLDERS)
     add("--output", metavar="DIR", default="search", help="folder of the search (default: search)")
-    add("--tuner", choices=("hyperband", "bayesian", "random", "grid"), default="random")
+    add(
+        "--tuner",
+        choices=("hyperband", "bayesian", "random", "grid"),
+        default="random",
+        help="of KerasTuner (default: random)",
+    )
     add("--max-trials", type=int, default=10, metavar="N", help="trials at most (default: 10)")
-    add("--epochs", type=int, default=8, metavar="N", help="of a classifier (default: 8)")
-    add("--pretraining-epochs", type=int, default=3, metavar="N", help="(default: 3)")
+    add("--epochs", type=int, default=8, metavar="N", help="of each classifier (default: 8)")
+    add(
+        "--pretraining-epochs",
+        type=int,
+        default=3,
+        metavar="N",
+        help="of a trial's own autoencoder (default: 3)",
+    )
     add("--autoencoder", metavar="FILE", help="trained autoencoder whose encoder every trial gets")
     add("--encoder", metavar="FILE", help="trained encoder, any Keras model, for every trial")
     add("--image-size", type=int, default=64, metavar="N", help="side in pixels (default: 64)")
-    add("--max-filters", type=int, default=168, metavar="N", help="of a block (default: 168)")
+    add(
+        "--max-filters",
+        type=int,
+        default=168,
+        metavar="N",
+        help="largest number of filters of a block (default: 168)",
+    )
     add(
         "--group-pattern",
         metavar="REGEX",

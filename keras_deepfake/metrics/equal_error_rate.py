@@ -31,10 +31,10 @@ class EqualErrorRate(ScoreHistogram):
         dtype: dtype of the result and of the accumulated counts.
 
     Call arguments:
-        y_true: Labels: one-hot columns `(batch, 2)` or class numbers, 0 and 1, of shape
+        - `y_true`: labels, one-hot columns `(batch, 2)` or class numbers, 0 and 1, of shape
             `(batch,)` or `(batch, 1)`, in the order of the model's class names.
-        y_pred: Probabilities of shape `(batch, 2)`, or, of class 1, `(batch,)` or `(batch, 1)`.
-        sample_weight: Optional weights of shape `(batch,)` or `(batch, 1)`.
+        - `y_pred`: probabilities of shape `(batch, 2)`, or, of class 1, `(batch,)` or `(batch, 1)`.
+        - `sample_weight`: optional weights of shape `(batch,)` or `(batch, 1)`.
 
     Raises:
         ValueError: If an argument is not one of the above, labels or predictions have other

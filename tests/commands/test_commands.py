@@ -1,3 +1,4 @@
+import importlib
 import pathlib
 import runpy
 import subprocess
@@ -82,6 +83,16 @@ def test_predict_runs(tmp_path, monkeypatch, capsys):
     assert "1 images: " in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"^keras-deepfake predict: .*there is no file 'b\.keras'"):
         commands.main(["predict", "b.keras", "a.png"])
+
+
+def test_a_missing_model_is_told_before_anything_is_imported(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "faces").mkdir()
+    for name in ("predict", "evaluate", "inspect", "export"):
+        command = importlib.import_module(f"keras_deepfake_commands.{name}")
+        monkeypatch.setattr(command, "run", lambda options: pytest.fail("has begun"))
+        with pytest.raises(SystemExit, match=r"no file 'faces'\. .* `keras-deepfake train`"):
+            commands.main([name, "faces", "out.onnx"])
 
 
 def test_photographs_of_a_prediction(tmp_path, monkeypatch, capsys):
