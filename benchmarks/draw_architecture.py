@@ -1,5 +1,6 @@
 """Draws docs/images/architecture.png: the folders of the package and the way of an image."""
 
+import itertools
 import pathlib
 import re
 
@@ -18,6 +19,7 @@ STEPS = (
     ("evaluation", "verdict, figures\nwith intervals"),
     ("reports", "page, table"),
 )
+ARROW = {"arrowstyle": "-|>", "mutation_scale": 14, "linewidth": 1.6, "color": "0.3"}
 COLOURS = plt.get_cmap("Pastel1").colors
 
 
@@ -35,9 +37,19 @@ def reachable(name, imports):
 
 def draw_box(axis, x, y, title, text=""):
     colour = COLOURS[sum(map(ord, title)) % len(COLOURS)]
-    style = {"boxstyle": "round,pad=0.5", "facecolor": colour, "edgecolor": "0.4"}
+    style = {"boxstyle": "round,pad=0.4", "facecolor": colour, "edgecolor": "0.4"}
     label = f"{title}\n\n{text}" if text else title
-    axis.text(x, y, label, ha="center", va="center", fontsize=10, bbox=style, zorder=2)
+    return axis.text(
+        x, y, label, ha="center", va="center", fontsize=9 if text else 11, bbox=style, zorder=2
+    )
+
+
+def draw_arrow(axis, start, end, bend=0):
+    """From the border of one box to that of another."""
+    patches = {"patchA": start.get_bbox_patch(), "patchB": end.get_bbox_patch()}
+    style = {"shrinkA": 0, "shrinkB": 2, "connectionstyle": f"arc3,rad={bend}"}
+    arrow = ARROW | patches | style
+    axis.annotate("", end.get_position(), start.get_position(), arrowprops=arrow)
 
 
 def main():
@@ -53,23 +65,20 @@ def main():
         names = [name for name in imports if ranks[name] == rank]
         for row, name in enumerate(names):
             places[name] = rank, (len(names) - 1) / 2 - row
+    above.set(xlim=(-0.5, max(ranks.values()) + 0.5), ylim=(-1.9, 1.4))
+    boxes = {name: draw_box(above, *place, name) for name, place in places.items()}
     for name, others in imports.items():
         implied = set().union(*(reachable(other, imports) for other in others))
         for other in others - implied:
-            arrow = {"arrowstyle": "->", "color": "0.4", "shrinkA": 42, "shrinkB": 42}
-            if ranks[name] - ranks[other] > 1:  # around the boxes between
-                arrow["connectionstyle"] = "arc3,rad=0.25"
-            above.annotate("", places[name], places[other], arrowprops=arrow)
-    for name, place in places.items():
-        draw_box(above, *place, name)
-    above.set(xlim=(-0.5, max(ranks.values()) + 0.5), ylim=(-1.5, 1.5))
+            around = ranks[name] - ranks[other] > 1  # the boxes between
+            draw_arrow(above, boxes[other], boxes[name], 0.5 if around else 0)
 
     face = kd.datasets.synthetic_faces(2, (64, 64), seed=1).images[0]
     below.imshow(face, extent=(-1.35, -0.65, -0.3, 0.3), aspect="auto")
-    for x, (title, text) in enumerate(STEPS):
-        arrow = {"arrowstyle": "->", "color": "0.4"}
-        below.annotate("", (x - 0.42, 0), (x - 0.6, 0), arrowprops=arrow)
-        draw_box(below, x, 0, title, text)
+    steps = [draw_box(below, x, 0, title, text) for x, (title, text) in enumerate(STEPS)]
+    below.annotate("", (-0.38, 0), (-0.65, 0), arrowprops=ARROW)
+    for one, other in itertools.pairwise(steps):
+        draw_arrow(below, one, other)
     below.set(xlim=(-1.4, len(STEPS) - 0.5), ylim=(-0.6, 0.6))
     for axis in (above, below):
         axis.axis("off")
