@@ -65,7 +65,8 @@ def run_command(name, arguments=None, prog=None):
     except argparse.ArgumentError as error:
         parser.error(str(error))
     except (ValueError, OSError, ImportError, FloatingPointError, re.error) as error:
-        sys.exit(f"{parser.prog}: {error}")
+        message = str(error).replace("`overwrite=True`", "--overwrite")
+        sys.exit(f"{parser.prog}: {message}")
     except KeyboardInterrupt:
         print(f"\n{parser.prog}: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)

@@ -26,6 +26,13 @@ def test_every_folder_of_the_package_has_a_page_of_the_reference():
         assert f"::: keras_deepfake.{folder}\n" in text
 
 
+@pytest.mark.parametrize("path", sorted(ROOT.glob("docs/*.md")), ids=lambda path: path.stem)
+def test_lists_are_seen_as_lists(path):
+    """Without an empty line above, the site runs the items of a list together."""
+    text = re.sub(r"```.*?```", "```", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert not re.findall(r"^(?![#\s]|[-*] |\d+\. ).+\n[-*] .*", text, re.MULTILINE)
+
+
 @pytest.mark.parametrize("page", ["index", "limits", "own-component"])
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -103,7 +103,7 @@ def test_options_reach_the_training(main, monkeypatch):
         (["--data", "data", "--group-pattern", "x"], "no group"),
         (["--data", "data", "--group-pattern", "("], "unterminated subpattern"),
         (["--data", "data", "--group-pattern", "p"], "1 groups"),
-        (["--output", "data"], "is there already"),
+        (["--output", "data"], "is there already; .*replace it with --overwrite"),
         (["--output", "data", "--overwrite"], "not the folder of a run"),
         (["--output", "file/one"], "file"),
     ],
