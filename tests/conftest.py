@@ -65,6 +65,11 @@ if keras.backend.backend() != "tensorflow":
         "visualization",
     ]
 else:
+    import tensorflow as tf
+
+    # Tracing a function takes longer than running it a few times: tests/contract and what tests
+    # tracing use `in_graphs`.
+    tf.config.run_functions_eagerly(True)
     # What TensorFlow exports has a module of its own.
     collect_ignore += ["export/test_backends.py"]
 # `make test` installs KerasHub; it is too large for the extra `test`.
@@ -73,6 +78,15 @@ if importlib.util.find_spec("keras_hub") is None:
 # Ray brings 500 MB, and only an example uses it.
 if importlib.util.find_spec("ray") is None:
     collect_ignore += ["examples/test_score_at_scale.py"]
+
+
+def pytest_collection_modifyitems(config, items):
+    """Single tests of which the same is true: those marked `once` are for TensorFlow."""
+    if keras.backend.backend() != "tensorflow":
+        config.hook.pytest_deselected(
+            items=[item for item in items if item.get_closest_marker("once")]
+        )
+        items[:] = [item for item in items if not item.get_closest_marker("once")]
 
 
 def pytest_collection_finish():
@@ -100,18 +114,12 @@ def free_memory():
     gc.collect()
 
 
-@pytest.fixture(scope="module")
-def eagerly():
-    """TensorFlow takes longer to trace a function than to run it once operation by operation.
-
-    For modules whose tests train and predict little, and leave it to others, such as
-    tests/contract, that everything runs in a graph.
-    """
+@pytest.fixture
+def in_graphs():
+    """Functions are traced, for what might work one operation after the other alone."""
     if keras.backend.backend() != "tensorflow":
         yield
         return
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
     tf.config.run_functions_eagerly(False)
+    yield
+    tf.config.run_functions_eagerly(True)

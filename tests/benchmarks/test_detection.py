@@ -10,7 +10,6 @@ from sklearn.metrics import roc_auc_score
 
 import keras_deepfake as kd
 
-pytestmark = pytest.mark.usefixtures("eagerly")
 FOLDER = pathlib.Path(__file__).parents[2] / "benchmarks"
 
 

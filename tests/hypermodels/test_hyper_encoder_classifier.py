@@ -9,8 +9,8 @@ from keras_deepfake.hypermodels import _frozen_features as frozen_features
 
 RANDOM = np.random.default_rng(0)
 # Bright and dark, so that no score lies within float noise of another or of a threshold.
-IMAGES = (RANDOM.random((20, 16, 16, 3)) * RANDOM.random((20, 1, 1, 1))).astype("float32")
-LABELS = keras.utils.to_categorical(RANDOM.integers(0, 2, 20), 2)
+IMAGES = (RANDOM.random((16, 16, 16, 3)) * RANDOM.random((16, 1, 1, 1))).astype("float32")
+LABELS = keras.utils.to_categorical(RANDOM.integers(0, 2, 16), 2)
 VALIDATION = (IMAGES[::-1].copy(), LABELS[::-1].copy())
 DIVERGED = "The training of .* diverged"
 AUC = keras_tuner.Objective("val_auc", "max")
@@ -23,7 +23,7 @@ def autoencoder():
 
 def hyper(autoencoder, **arguments):
     """A small space whose heads learn."""
-    small = {"batch_size": (4, 8), "l1": (0, 1e-4), "l2": 0, "learning_rate": (1e-3, 1e-1)}
+    small = {"batch_size": (8, 16), "l1": (0, 1e-4), "l2": 0, "learning_rate": (1e-3, 1e-1)}
     return kd.hypermodels.HyperEncoderClassifier(
         (16, 16, 3), autoencoder=autoencoder, **{**small, **arguments}
     )
@@ -92,7 +92,7 @@ def test_every_tuner_gives_the_model_it_scored(autoencoder, tuner, tmp_path, rec
     # The optimizer too is that of the best epoch, and of the trials that go on.
     assert not [warning for warning in recwarn if "Skipping variable" in str(warning.message)]
     batch_size = results.rows[0]["hyperparameters"]["batch_size"]
-    steps = results.rows[0]["epochs"] * -(-20 // batch_size)
+    steps = results.rows[0]["epochs"] * 16 // batch_size
     assert int(best.optimizer.iterations) == steps
     # No trial reaches back into the autoencoder, or from one into the next.
     for one, two in zip(before, autoencoder.get_weights(), strict=True):
@@ -128,7 +128,7 @@ def test_every_trial_pretrains_an_autoencoder_without_the_callbacks_of_the_searc
 
 def test_pretraining_data_of_every_kind_changes_the_encoder_and_a_continued_trial_has_none():
     pairs = tf.data.Dataset.from_tensor_slices((IMAGES, IMAGES))
-    for data in (None, pairs.map(lambda x, _: x).batch(3)):
+    for data in (None, pairs.map(lambda x, _: x).batch(8)):
         hypermodel = hyper(
             small_architecture(),
             pretraining_dataset=data,
@@ -150,7 +150,7 @@ def faces(folder, shuffle_buffer):
         path.mkdir(exist_ok=True)
         keras.utils.save_img(path / f"{i}.png", image)
     index = kd.datasets.ImageIndex.from_directory(folder)
-    return kd.datasets.classification_dataset(index, (16, 16), 5, shuffle_buffer, seed=3)
+    return kd.datasets.classification_dataset(index, (16, 16), 6, shuffle_buffer, seed=3)
 
 
 @pytest.mark.parametrize("kind", ["arrays", "dataset", "library"])
@@ -184,7 +184,7 @@ def history(hypermodel, **arguments):
     hp = keras_tuner.HyperParameters()
     hypermodel.build(hp)
     hp.values.update(pooling="gem", batch_size=8)
-    return hypermodel.fit(hp, hypermodel.build(hp), **arguments, epochs=3, verbose=0).history
+    return hypermodel.fit(hp, hypermodel.build(hp), **arguments, epochs=2, verbose=0).history
 
 
 def count_encodings(monkeypatch):
@@ -202,14 +202,14 @@ def count_encodings(monkeypatch):
 def test_a_foreign_dataset_is_shuffled_anew_in_every_epoch_if_its_features_are_kept(
     autoencoder, monkeypatch
 ):
-    pairs = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(3)
+    pairs = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(6)
     encoded = count_encodings(monkeypatch)
     hypermodel = hyper(autoencoder, trainable_encoder=False, cache_features=True)
     losses = history(hypermodel, x=pairs, validation_data=pairs)
-    assert len(losses["val_loss"]) == 3
+    assert len(losses["val_loss"]) == 2
     assert len(encoded) == 1
     _, features = next(iter(next(iter(hypermodel._frozen_features._encoders.values())).values()))
-    first, second = (features.batches(20, 0, epoch)[0] for epoch in (0, 1))
+    first, second = (features.batches(16, 0, epoch)[0] for epoch in (0, 1))
     assert np.abs(first[0] - second[0]).max() > 0
     np.testing.assert_array_equal(
         np.sort(first[0].sum((1, 2, 3))), np.sort(second[0].sum((1, 2, 3)))
@@ -227,12 +227,12 @@ def test_features_have_a_row_an_image_under_mirrored_strategy(autoencoder, kind,
     arguments = {"x": IMAGES, "y": LABELS}
     if kind == "dataset":
         arguments = {"x": tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(8)}
-    assert len(history(hypermodel, **arguments)["loss"]) == 3
+    assert len(history(hypermodel, **arguments)["loss"]) == 2
 
 
 def test_a_trial_that_diverges_has_failed(autoencoder, tmp_path):
     tuner = keras_tuner.RandomSearch(hyper(autoencoder), AUC, max_trials=1, directory=tmp_path)
-    weights = np.where(np.arange(20) == 3, np.inf, 1)
+    weights = np.where(np.arange(16) == 3, np.inf, 1)
     with pytest.raises(RuntimeError, match=DIVERGED):
         kd.hypermodels.search(
             tuner, IMAGES, LABELS, sample_weight=weights, validation_data=VALIDATION, verbose=0
@@ -274,7 +274,7 @@ def test_callbacks_of_a_frozen_trial_act_on_the_training(autoencoder):
     assert rates == pytest.approx([1e-3, 5e-4])
     assert history is classifier.history
     assert len(history.history["auc"]) == 2
-    assert int(classifier.optimizer.iterations) == 2 * -(-20 // hp.get("batch_size"))
+    assert int(classifier.optimizer.iterations) == 2 * 16 // hp.get("batch_size")
 
 
 def test_an_encoder_with_noise_is_not_kept():
@@ -346,7 +346,7 @@ def test_bad_arguments_are_refused_at_once(autoencoder, arguments, message):
 
 @pytest.mark.parametrize("kind", ["arrays", "batched", "single"])
 def test_a_search_needs_labels_of_two_classes(autoencoder, kind, tmp_path):
-    fakes = (IMAGES, keras.utils.to_categorical([0] * 20, 2))
+    fakes = (IMAGES, keras.utils.to_categorical([0] * 16, 2))
     both = (IMAGES, LABELS)
     if kind != "arrays":
         fakes, both = (tf.data.Dataset.from_tensor_slices(pair) for pair in (fakes, both))
@@ -459,7 +459,7 @@ def test_features_of_an_autoencoder_are_tuned(autoencoder, is_trained):
 
 def test_a_configuration_has_the_weights_of_its_trial_in_any_process(autoencoder, tmp_path):
     def make():
-        return hyper(autoencoder, l1=0, batch_size=8, dropout=0.25)
+        return hyper(autoencoder, l1=0, batch_size=16, dropout=0.25)
 
     tuner = keras_tuner.RandomSearch(make(), AUC, max_trials=1, seed=1, directory=tmp_path)
     kd.hypermodels.search(tuner, IMAGES, LABELS, validation_data=VALIDATION, epochs=1, verbose=0)
@@ -476,7 +476,7 @@ def test_a_configuration_has_the_weights_of_its_trial_in_any_process(autoencoder
 
 
 def test_executions_of_one_trial_differ_and_do_not_change_what_comes_after(autoencoder, tmp_path):
-    hypermodel = hyper(autoencoder, l1=0, batch_size=8)
+    hypermodel = hyper(autoencoder, l1=0, batch_size=16)
     heads = []
 
     class Notes(keras.callbacks.Callback):

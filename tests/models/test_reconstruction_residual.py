@@ -6,7 +6,6 @@ from keras_deepfake.explanation import grad_cam
 from keras_deepfake.models import ConvAutoencoder, EncoderClassifier
 from keras_deepfake.models._reconstruction_residual import ReconstructionResidual
 
-pytestmark = pytest.mark.usefixtures("eagerly")
 
 IMAGES = np.random.default_rng(0).random((8, 16, 16, 3), "float32")
 LABELS = keras.utils.to_categorical([0, 1] * 4)
