@@ -1,4 +1,5 @@
 import errno
+import os
 import subprocess
 import sys
 import types
@@ -18,8 +19,9 @@ time.sleep(100)
 
 
 def holder(path):
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}  # imported sooner than TensorFlow
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE, text=True, env=environment
     )
     assert process.stdout.readline() == "held\n"
     return process

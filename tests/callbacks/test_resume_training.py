@@ -94,6 +94,7 @@ def crash(path, epoch, **arguments):
         train(path, callbacks=[Crash(epoch)], **arguments)
 
 
+@pytest.mark.once
 def test_killed_process_ends_with_the_weights_of_the_uninterrupted_one(tmp_path, pytestconfig):
     killed, folder = tmp_path / "run" / "resume.state", tmp_path / "faces"
     for i, image in enumerate(data()[0]):
@@ -147,6 +148,7 @@ def test_crash_in_every_epoch(tmp_path):
     np.testing.assert_array_equal(crashed.drawn, draw.drawn[2:3])
 
 
+@pytest.mark.once
 def test_finished_training_does_nothing_again(tmp_path):
     expected, expected_history = train(tmp_path / "resume.state", epochs=2)
     before = (tmp_path / "resume.state").read_bytes()
@@ -157,6 +159,7 @@ def test_finished_training_does_nothing_again(tmp_path):
     assert (tmp_path / "resume.state").read_bytes() == before
 
 
+@pytest.mark.once
 def test_finished_training_goes_on_with_more_epochs(tmp_path):
     expected, _ = train(None, epochs=3)
     train(tmp_path / "resume.state", epochs=2)
@@ -191,6 +194,7 @@ def test_low_precision(dtype, tmp_path):
     assert_same(model, expected)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -230,6 +234,7 @@ def rewrite(path):
         archive.writestr("state.json", "{}")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("damage", [truncate, flip, rewrite, lambda path: path.write_bytes(b"")])
 def test_damaged_file_stops_the_training_before_it_starts(damage, tmp_path):
     path = tmp_path / "resume.state"
@@ -239,6 +244,7 @@ def test_damaged_file_stops_the_training_before_it_starts(damage, tmp_path):
         train(path, [Crash(0)])
 
 
+@pytest.mark.once
 def test_unusable_path_and_unbuilt_model(tmp_path):
     with pytest.raises(ValueError, match="must name a file"):
         train(tmp_path)

@@ -1,5 +1,7 @@
 """Loads every saved model of a folder in a fresh process and writes its outputs.
 
+Of models with frozen layers, whose outputs are the same if their weights are, it writes these.
+
 Usage: python predict_all.py FOLDER OUTPUT.npz
 """
 
@@ -18,11 +20,18 @@ def predict(model, inputs):
     return model.predict_on_batch(inputs)
 
 
+def all_weights(model):
+    return np.concatenate([np.zeros(0), *(weights.ravel() for weights in model.get_weights())])
+
+
 def main(folder, output):
     outputs = {}
     for path in sorted(pathlib.Path(folder).glob("*.keras")):
         model = keras.saving.load_model(path)
-        outputs[path.stem] = predict(model, np.load(path.with_suffix(".npy")))
+        if path.stem.endswith("-frozen"):
+            outputs[path.stem] = all_weights(model)
+        else:
+            outputs[path.stem] = predict(model, np.load(path.with_suffix(".npy")))
         outputs[f"{path.stem}/trainable"] = np.array(len(model.trainable_weights))
     np.savez(output, **outputs)
 

@@ -64,6 +64,7 @@ def test_classification_dataset(index):
     assert x.max() <= 1.0
 
 
+@pytest.mark.once
 def test_reconstruction_dataset(index):
     dataset = reconstruction_dataset(index, [4, 4], batch_size=5)
     assert len(dataset) == 3
@@ -74,11 +75,13 @@ def test_reconstruction_dataset(index):
     np.testing.assert_array_equal(np.concatenate([x for x, _ in dataset]), expected)
 
 
+@pytest.mark.once
 def test_default_batch_sizes(index):
     for make, size in ((reconstruction_dataset, 64), (classification_dataset, 128)):
         assert inspect.signature(make).parameters["batch_size"].default == size
 
 
+@pytest.mark.once
 def test_mixed_files_give_the_numbers_of_load_image(tmp_path):
     fill(tmp_path, 3)
     fill(tmp_path / "jpeg", 3, (16, 12), ".jpg")
@@ -98,6 +101,7 @@ def test_mixed_files_give_the_numbers_of_load_image(tmp_path):
         np.testing.assert_array_equal(loaded, [load_image(path, (9, 9)) for path in index.paths])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("buffer", "cache"), [(3, "memory"), (12, None)])
 def test_shuffling_is_a_function_of_seed_and_epoch(index, cache, buffer):
     def make(seed):
@@ -127,6 +131,7 @@ def test_shuffling_is_a_function_of_seed_and_epoch(index, cache, buffer):
         assert set(first) <= set(plain[:3])
 
 
+@pytest.mark.once
 def test_order_is_the_same_with_and_without_cache(index, tmp_path):
     orders = [
         order(reconstruction_dataset(index, SIZE, shuffle_buffer=4, seed=3, cache=cache))
@@ -135,6 +140,7 @@ def test_order_is_the_same_with_and_without_cache(index, tmp_path):
     assert orders[0] == orders[1] == orders[2]
 
 
+@pytest.mark.once
 def test_only_passes_read_to_their_end_count(index):
     dataset = reconstruction_dataset(index, SIZE, batch_size=4, shuffle_buffer=12, seed=0)
     first = order(dataset)
@@ -153,6 +159,7 @@ def test_only_passes_read_to_their_end_count(index):
     assert order(repeated.repeat(2)) == first + second
 
 
+@pytest.mark.once
 def test_without_a_seed_the_order_follows_the_global_seed(index):
     def draw():
         return order(reconstruction_dataset(index, SIZE, shuffle_buffer=12))
@@ -164,6 +171,7 @@ def test_without_a_seed_the_order_follows_the_global_seed(index):
     assert draw() == first
 
 
+@pytest.mark.once
 def test_an_iterator_outlives_its_dataset(index):
     iterator = iter(
         classification_dataset(index, SIZE, batch_size=2, shuffle_buffer=5, seed=0, cache="memory")
@@ -172,6 +180,7 @@ def test_an_iterator_outlives_its_dataset(index):
     assert sum(len(x) for x, _ in iterator) == 12
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("size", [SIZE, (5, 5)])
 def test_cache_in_memory(index, size):
     dataset = reconstruction_dataset(index, size, batch_size=5, cache="memory")
@@ -181,6 +190,7 @@ def test_cache_in_memory(index, size):
     np.testing.assert_array_equal(np.concatenate([x for x, _ in dataset]), first)
 
 
+@pytest.mark.once
 def test_cache_in_a_folder(index, tmp_path, monkeypatch):
     cache, size = tmp_path / "cache", (5, 5)
 
@@ -216,6 +226,7 @@ def test_cache_in_a_folder(index, tmp_path, monkeypatch):
     np.testing.assert_array_equal(changed[1:], first[1:])
 
 
+@pytest.mark.once
 def test_a_dataset_frees_what_it_kept(index, tmp_path):
     dataset = reconstruction_dataset(index, SIZE, shuffle_buffer=4, cache="memory")
     list(dataset)
@@ -244,6 +255,7 @@ def broken(path, way):
         Image.new("RGB", (3, 3)).save(path)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("suffix", "way"),
     [
@@ -263,6 +275,7 @@ def test_a_file_that_breaks_later_is_named(tmp_path, way, suffix):
     assert f"02{suffix}" in str(caught.value)
 
 
+@pytest.mark.once
 def test_a_file_that_was_damaged_before_is_named(tmp_path):
     fill(tmp_path, 4, suffix=".jpg")
     broken(tmp_path / "02.jpg", "damaged tables")
@@ -274,6 +287,7 @@ def test_a_file_that_was_damaged_before_is_named(tmp_path):
             list(dataset)
 
 
+@pytest.mark.once
 def test_device_scopes_do_not_reach_the_pipelines(index):
     soft = tf.config.get_soft_device_placement()
     tf.config.set_soft_device_placement(False)
@@ -335,6 +349,7 @@ def test_resumed_fit_ends_with_the_same_weights(index):
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
+@pytest.mark.once
 def test_wrong_arguments(index, tmp_path):
     for make in (classification_dataset, reconstruction_dataset):
         for arguments in (

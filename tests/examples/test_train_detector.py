@@ -1,4 +1,3 @@
-import json
 import pathlib
 import runpy
 
@@ -7,7 +6,7 @@ import numpy as np
 import pytest
 
 import keras_deepfake as kd
-from keras_deepfake.recipes import _devices, _synthetic_data, study
+from keras_deepfake.recipes import _synthetic_data
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "examples" / "train_detector.py"
 TINY = "--image-size 32 --filters 4 4 --epochs-autoencoder 1 --epochs-classifier 1".split()
@@ -36,51 +35,70 @@ def test_without_data(main, capsys):
     assert pathlib.Path("one/detector.keras").exists()
 
 
-def test_recommended_detector_and_photographs_alone(main):
+@pytest.fixture
+def calls(monkeypatch):
+    """The arguments of every training, which diverges at once."""
+    calls = []
+
+    def diverge(index, *args, **arguments):
+        calls.append((index, *args, arguments))
+        raise FloatingPointError("the loss is not finite")
+
+    for recipe in ("train_study", "train_detector"):
+        monkeypatch.setattr(kd.recipes, recipe, diverge)
+    return calls
+
+
+def run(main, *options):
+    with pytest.raises(SystemExit, match=r"^train_detector\.py: the loss is not finite$"):
+        main(list(options))
+
+
+def test_options_reach_the_recommended_detector(main, calls):
     make_folder()
-    network = keras.Sequential(
-        [keras.Input((16, 16, 3)), keras.layers.Conv2D(4, 3, name="conv")], name="network"
-    )
-    network.save("network.keras")
-    options = ["--preset", "recommended", "--data", "data", "--group-pattern", r"p\d+"]
-    main([*options, "--encoder", "network.keras:conv", "--abstain", "0.3", "--output", "one"])
-    settings = json.loads(pathlib.Path("one/settings.json").read_text())
-    assert (settings["fakes"], settings["abstain"]) == ("given", 0.3)
-    members = json.loads(pathlib.Path("one/metrics.json").read_text())["members"]
-    assert [member["name"] for member in members] == ["network", "cooccurrence"]
-    with pytest.raises(SystemExit, match=r"there is no file 'a\.keras'"):
-        main([*options, "--fine-tune", "a.keras"])
-    main(["--preset", "real-only", "--photographs", "data/real", "--output", "two"])
-    settings = json.loads(pathlib.Path("two/settings.json").read_text())
-    assert (settings["fakes"], settings["fake_class"]) == ("blended", "fake")
+    options = "--preset recommended --data data --encoder network.keras:conv VGG16".split()
+    options += ["--false-positive-rate", "0.1", "--group-pattern", r"p\d+", "--output", "one"]
+    options += ["--fine-tune", "VGG19", "--abstain", "0.3", "--seed", "4", "--overwrite"]
+    run(main, *options)
+    run(main, "--preset", "real-only", "--photographs", "data/real")
+    (index, *given, arguments), (photographs, *_, of_photographs) = calls
+    assert given == [["network.keras:conv", "VGG16"], "one"]
+    assert (index.class_names, set(index.groups)) == (("fake", "real"), {f"p{i}" for i in range(6)})
+    assert arguments == {
+        "fine_tune": "VGG19",
+        "fakes": "given",
+        "false_positive_rate": 0.1,
+        "abstain": 0.3,
+        "fake_class": None,
+        "seed": 4,
+        "overwrite": True,
+    }
+    assert (len(photographs), photographs.class_names) == (18, None)
+    assert of_photographs["fakes"] == "blended"
 
 
-def test_options_reach_the_training(main, monkeypatch):
-    distributed = []
-
-    def noted_devices():
-        devices = _devices.all_devices()
-        distributed.append(devices.count)
-        return devices
-
-    monkeypatch.setattr(study, "all_devices", noted_devices)
+def test_options_reach_the_study(main, calls):
     make_folder(("0_real", "1_fake"))
-    main(
-        [*TINY, "--data", "data", "--group-pattern", r"p\d+", "--split", "0.5", "0.25", "0.25"]
-        + ["--pretraining-data", "data", "--corruption", "masking", "--l1", "0", "--l2", "0.01"]
-        + ["--activation", "sigmoid", "--pretraining", "stacked", "--output", "two"]
-        + ["--distribute"]
+    options = "--data data --fake-class 1_fake --split 0.5 0.25 0.25 --pretraining-data data/0_real"
+    options += " --corruption masking --l1 0 --l2 0.01 --activation sigmoid --pretraining stacked"
+    run(main, *TINY, *options.split(), "--output", "two", "--distribute")
+    ((index, output, settings, arguments),) = calls
+    assert (index.class_names, output) == (("0_real", "1_fake"), "two")
+    assert settings == kd.recipes.StudySettings.preset(
+        "small",
+        image_size=32,
+        filters=(4, 4),
+        epochs_autoencoder=1,
+        epochs_classifier=1,
+        split=(0.5, 0.25, 0.25),
+        corruption="masking",
+        l1=0,
+        l2=0.01,
+        activation="sigmoid",
+        pretraining="stacked",
     )
-    metrics = json.loads(pathlib.Path("two/metrics.json").read_text())
-    assert metrics["report"]["num_groups"] < metrics["report"]["num_images"]
-    assert metrics["num_left_out"] > 0
-    autoencoder = keras.saving.load_model("two/autoencoder.keras")
-    assert isinstance(autoencoder.corruption, kd.layers.MaskingNoise)
-    detector = keras.saving.load_model("two/detector.keras")
-    assert detector.class_names == ("0_real", "1_fake")
-    settings = json.loads(pathlib.Path("two/settings.json").read_text())
-    assert (settings["l1"], settings["l2"], settings["activation"]) == (0, 0.01, "sigmoid")
-    assert distributed == [1]
+    assert len(arguments.pop("unlabelled")) == 18
+    assert arguments == {"distribute": True, "fake_class": "1_fake", "seed": 0, "overwrite": False}
 
 
 @pytest.mark.parametrize(
@@ -118,10 +136,3 @@ def test_mistakes_are_one_message_and_leave_nothing_behind(main, options, messag
         main([*TINY, *options])
     assert isinstance(error.value.code, str)
     assert set(pathlib.Path().iterdir()) == before
-
-
-def test_divergence_ends_in_one_message(main):
-    make_folder()
-    with pytest.raises(SystemExit, match=r"train_detector\.py: .*finite"):
-        main([*TINY, "--data", "data", "--l1", "1e38"])
-    assert not pathlib.Path("results").exists()

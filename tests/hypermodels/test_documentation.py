@@ -8,7 +8,7 @@ import keras_deepfake as kd
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "hyperparameter-search.md"
 # The same code on less.
 SMALLER = {
-    "max_trials=30": "max_trials=2",
+    "max_trials=30": "max_trials=1",
     "epochs=10": "epochs=1",
     "pretraining_epochs=5": "pretraining_epochs=1",
     "64, 64": "16, 16",

@@ -18,6 +18,7 @@ def space(hypermodel, **values):
     return hp
 
 
+@pytest.mark.once
 def test_defaults_are_the_study():
     hypermodel = kd.hypermodels.HyperConvAutoencoder((256, 256, 3))
     hp = keras_tuner.HyperParameters()
@@ -106,6 +107,7 @@ def test_a_trial_has_a_seed_of_its_own():
     assert hypermodel.trial_seed(hp) != hypermodel.trial_seed(space(hypermodel, batch_size=16))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -138,6 +140,7 @@ def test_bad_ranges_are_refused_at_once(arguments, message):
         kd.hypermodels.HyperConvAutoencoder(**{"image_shape": (16, 16, 3), **arguments})
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -55,6 +55,7 @@ if keras.backend.backend() != "tensorflow":
     TUNERS = {"hyperband": TUNERS["hyperband"]}
 
 
+@pytest.mark.once
 def test_defaults_are_the_study(autoencoder):
     hypermodel = kd.hypermodels.HyperEncoderClassifier((16, 16, 3), autoencoder=autoencoder)
     hp = keras_tuner.HyperParameters()
@@ -126,6 +127,7 @@ def test_every_trial_pretrains_an_autoencoder_without_the_callbacks_of_the_searc
     assert reached == pytest.approx(results.rows[0]["score"], abs=1e-6)
 
 
+@pytest.mark.once
 def test_pretraining_data_of_every_kind_changes_the_encoder_and_a_continued_trial_has_none():
     pairs = tf.data.Dataset.from_tensor_slices((IMAGES, IMAGES))
     for data in (None, pairs.map(lambda x, _: x).batch(8)):
@@ -153,7 +155,14 @@ def faces(folder, shuffle_buffer):
     return kd.datasets.classification_dataset(index, (16, 16), 6, shuffle_buffer, seed=3)
 
 
-@pytest.mark.parametrize("kind", ["arrays", "dataset", "library"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("arrays", marks=pytest.mark.once),
+        pytest.param("dataset", marks=pytest.mark.once),
+        "library",
+    ],
+)
 def test_kept_features_give_the_metrics_of_training_on_images(
     autoencoder, kind, tmp_path, monkeypatch
 ):
@@ -199,6 +208,7 @@ def count_encodings(monkeypatch):
     return encoded
 
 
+@pytest.mark.once
 def test_a_foreign_dataset_is_shuffled_anew_in_every_epoch_if_its_features_are_kept(
     autoencoder, monkeypatch
 ):
@@ -216,6 +226,7 @@ def test_a_foreign_dataset_is_shuffled_anew_in_every_epoch_if_its_features_are_k
     )
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", ["arrays", "dataset"])
 def test_features_have_a_row_an_image_under_mirrored_strategy(autoencoder, kind, monkeypatch):
     predict = keras.Model.predict_on_batch
@@ -230,6 +241,7 @@ def test_features_have_a_row_an_image_under_mirrored_strategy(autoencoder, kind,
     assert len(history(hypermodel, **arguments)["loss"]) == 2
 
 
+@pytest.mark.once
 def test_a_trial_that_diverges_has_failed(autoencoder, tmp_path):
     tuner = keras_tuner.RandomSearch(hyper(autoencoder), AUC, max_trials=1, directory=tmp_path)
     weights = np.where(np.arange(16) == 3, np.inf, 1)
@@ -239,6 +251,7 @@ def test_a_trial_that_diverges_has_failed(autoencoder, tmp_path):
         )
 
 
+@pytest.mark.once
 def test_features_are_kept_where_the_images_are_known_to_be_the_same(tmp_path):
     pairs = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(4)
     dataset = faces(tmp_path, shuffle_buffer=7)
@@ -291,6 +304,7 @@ def test_an_encoder_with_noise_is_not_kept():
     assert not hypermodel._frozen_features._encoders
 
 
+@pytest.mark.once
 def test_auc_is_that_of_the_fake_column(autoencoder):
     hypermodel = hyper(autoencoder, head_activation="softmax")
     classifier = hypermodel.build(keras_tuner.HyperParameters())
@@ -303,6 +317,7 @@ def test_auc_is_that_of_the_fake_column(autoencoder):
     assert auc == pytest.approx((fakes[:, None] > reals).mean(), abs=0.03)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -344,6 +359,7 @@ def test_bad_arguments_are_refused_at_once(autoencoder, arguments, message):
         )
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", ["arrays", "batched", "single"])
 def test_a_search_needs_labels_of_two_classes(autoencoder, kind, tmp_path):
     fakes = (IMAGES, keras.utils.to_categorical([0] * 16, 2))
@@ -359,6 +375,7 @@ def test_a_search_needs_labels_of_two_classes(autoencoder, kind, tmp_path):
     assert not tuner.oracle.trials
 
 
+@pytest.mark.once
 def test_a_search_needs_one_hot_labels(autoencoder, tmp_path):
     tuner = keras_tuner.RandomSearch(hyper(autoencoder), AUC, max_trials=1, directory=tmp_path)
     with pytest.raises(ValueError, match=r"`x` must hold images and targets .* \(2,\)"):
@@ -371,8 +388,8 @@ def test_a_search_needs_one_hot_labels(autoencoder, tmp_path):
     ("axes", "poolings"),
     [
         (4, ("flatten", "avg", "max", "gem")),
-        (3, ("flatten", "avg", "max", "cls")),
-        (2, None),
+        pytest.param(3, ("flatten", "avg", "max", "cls"), marks=pytest.mark.once),
+        pytest.param(2, None, marks=pytest.mark.once),
     ],
 )
 def test_any_encoder_is_searched_and_none_is_changed(axes, poolings):
@@ -396,11 +413,13 @@ def test_any_encoder_is_searched_and_none_is_changed(axes, poolings):
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.once
 def test_an_encoder_that_accepts_any_size_is_not_flattened():
     encoder = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 3)])
     assert hyper(None, encoder=encoder).pooling == ("avg", "max", "gem")
 
 
+@pytest.mark.once
 def test_a_function_makes_encoders_with_hyperparameters_of_their_own(tmp_path, monkeypatch):
     made = encoder_of(16, 4)
 
@@ -434,6 +453,7 @@ def test_a_function_makes_encoders_with_hyperparameters_of_their_own(tmp_path, m
     assert reached == pytest.approx(results.rows[0]["score"], abs=1e-6)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("is_trained", [True, False])
 def test_features_of_an_autoencoder_are_tuned(autoencoder, is_trained):
     source = autoencoder if is_trained else small_architecture()
@@ -457,6 +477,7 @@ def test_features_of_an_autoencoder_are_tuned(autoencoder, is_trained):
     assert widths["both"] == widths["latent"] + widths["residual"]
 
 
+@pytest.mark.once
 def test_a_configuration_has_the_weights_of_its_trial_in_any_process(autoencoder, tmp_path):
     def make():
         return hyper(autoencoder, l1=0, batch_size=16, dropout=0.25)
@@ -475,6 +496,7 @@ def test_a_configuration_has_the_weights_of_its_trial_in_any_process(autoencoder
             np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.once
 def test_executions_of_one_trial_differ_and_do_not_change_what_comes_after(autoencoder, tmp_path):
     hypermodel = hyper(autoencoder, l1=0, batch_size=16)
     heads = []

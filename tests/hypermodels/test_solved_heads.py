@@ -46,10 +46,10 @@ def test_a_trial_has_the_head_that_fit_head_solves_and_each_encoder_runs_once(
         )[1],
     )
     tuner = keras_tuner.GridSearch(
-        hyper(l2=(1e-3, 1e-1), head_activation="softmax"), AUC, seed=1, directory=tmp_path
+        hyper(l2=1e-2, head_activation="softmax"), AUC, seed=1, directory=tmp_path
     )
     results = kd.hypermodels.search(tuner, *TRAIN, validation_data=VALIDATION, epochs=7, verbose=0)
-    assert [row["state"] for row in results.rows] == ["COMPLETED"] * 8
+    assert [row["state"] for row in results.rows] == ["COMPLETED"] * 4
     assert set(results.rows[0]["hyperparameters"]) == {
         "filters", "pooling", "l2", "head_activation"
     }  # fmt: skip
@@ -67,13 +67,13 @@ def test_a_trial_has_the_head_that_fit_head_solves_and_each_encoder_runs_once(
     )
 
 
-@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("activation", ["softmax", pytest.param("sigmoid", marks=pytest.mark.once)])
 def test_a_dataset_and_a_vector_give_the_same_head_and_history(activation):
     flat = keras.Sequential([encoder_of(values_of()), keras.layers.GlobalAveragePooling2D()])
     heads = []
     for encoder, pooling, data in (
         (encoder_of, "avg", {"x": TRAIN[0], "y": TRAIN[1]}),
-        (flat, None, {"x": tf.data.Dataset.from_tensor_slices(TRAIN).batch(7)}),
+        (flat, None, {"x": tf.data.Dataset.from_tensor_slices(TRAIN).batch(15)}),
     ):
         hypermodel = hyper(encoder=encoder, pooling=pooling, head_activation=activation)
         hp = values_of(head_activation=activation)
@@ -88,6 +88,7 @@ def test_a_dataset_and_a_vector_give_the_same_head_and_history(activation):
     np.testing.assert_allclose(*heads, atol=1e-5)
 
 
+@pytest.mark.once
 def test_an_encoder_of_each_trial_is_pretrained_before_its_head_is_solved():
     space = kd.hypermodels.HyperConvAutoencoder((16, 16, 3), depth=1, filters=(4, 4, 4))
     hypermodel = hyper(
@@ -101,6 +102,7 @@ def test_an_encoder_of_each_trial_is_pretrained_before_its_head_is_solved():
     assert np.abs(classifier.encoder.get_weights()[0] - before).max() > 0
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -113,6 +115,7 @@ def test_bad_arguments_are_refused_at_once(arguments, message):
         hyper(**arguments)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -40,6 +40,7 @@ def test_data_formats_agree():
     np.testing.assert_array_equal(np.moveaxis(crops, 1, -1), expected)
 
 
+@pytest.mark.usefixtures("in_graphs")
 def test_sides_may_be_unknown_when_a_model_is_built():
     images = keras.Input((None, None, 3))
     model = keras.Model(images, kd.layers.NativeCrop((5, 5))(images))

@@ -120,15 +120,17 @@ def test_matches_counting(images, arguments):
 
 
 def test_bytes_give_the_same(images):
-    scaled = compute(kd.layers.ResidualCooccurrence(), (images / 255).astype("float32"))
-    raw = compute(kd.layers.ResidualCooccurrence(value_range=(0, 255)), images)
+    small = {"orders": (1,), "steps": (1,)}
+    scaled = compute(kd.layers.ResidualCooccurrence(**small), (images / 255).astype("float32"))
+    raw = compute(kd.layers.ResidualCooccurrence(**small, value_range=(0, 255)), images)
     np.testing.assert_array_equal(scaled, raw)
 
 
-@pytest.mark.parametrize("turn", [lambda x: x[:, :, ::-1], lambda x: x[:, ::-1], np.array])
-def test_symmetric_features_do_not_change_when_mirrored(images, turn):
+def test_symmetric_features_do_not_change_when_mirrored(images):
     layer = kd.layers.ResidualCooccurrence(value_range=(0, 255), half_scale=False)
-    np.testing.assert_allclose(compute(layer, turn(images)), compute(layer, images), atol=1e-6)
+    features = compute(layer, np.concatenate([images, images[:, :, ::-1], images[:, ::-1]]))
+    for turned in (features[2:4], features[4:]):
+        np.testing.assert_allclose(turned, features[:2], atol=1e-6)
 
 
 def test_number_of_symmetric_bins():

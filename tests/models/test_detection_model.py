@@ -9,7 +9,6 @@ import pytest
 import keras_deepfake as kd
 
 
-
 @keras.saving.register_keras_serializable("tests")
 class Hidden(keras.layers.Layer):
     """Holds a random layer that its own `call` says nothing about."""

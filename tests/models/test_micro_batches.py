@@ -5,7 +5,6 @@ import pytest
 import keras_deepfake as kd
 
 
-
 @keras.saving.register_keras_serializable("tests")
 class Counting(keras.layers.Layer):
     """Notes how many images it is called on in training."""
@@ -63,7 +62,7 @@ def assert_same_training(make, micro_batch_size, *data, **arguments):
 
 
 class TestSameTraining:
-    @pytest.mark.parametrize("micro_batch_size", [5, 20])
+    @pytest.mark.parametrize("micro_batch_size", [pytest.param(5, marks=pytest.mark.once), 20])
     def test_of_an_autoencoder(self, micro_batch_size):
         assert_same_training(autoencoder, micro_batch_size, images(), images())
 
@@ -80,17 +79,9 @@ class TestSameTraining:
         (layer,) = (x for x in model._flatten_layers() if isinstance(x, Counting))
         assert layer.counts == {2, 4}
 
+    @pytest.mark.usefixtures("in_graphs")
     def test_in_a_graph(self):
-        """JAX always traces; TensorFlow does not under the fixture of this module."""
-        if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-
-            tf.config.run_functions_eagerly(False)
-        try:
-            assert_same_training(autoencoder, 3, images(), images())
-        finally:
-            if keras.backend.backend() == "tensorflow":
-                tf.config.run_functions_eagerly(True)
+        assert_same_training(autoencoder, 3, images(), images())
 
     def test_with_a_corruption(self):
         """Every part draws noise of its own, and the generator goes on."""

@@ -6,7 +6,6 @@ from keras_deepfake.explanation import grad_cam
 from keras_deepfake.models import ConvAutoencoder, EncoderClassifier
 from keras_deepfake.models._reconstruction_residual import ReconstructionResidual
 
-
 IMAGES = np.random.default_rng(0).random((8, 16, 16, 3), "float32")
 LABELS = keras.utils.to_categorical([0, 1] * 4)
 
@@ -136,6 +135,7 @@ def test_pooled_classifier_accepts_other_sizes(autoencoder, tmp_path):
             model(IMAGES[:, :7, :12])
 
 
+@pytest.mark.usefixtures("in_graphs")
 def test_open_sizes():
     autoencoder = ConvAutoencoder((None, None, 3), (6, 4))
     classifier = EncoderClassifier.from_autoencoder(autoencoder, features="both", pooling="max")

@@ -63,6 +63,7 @@ def test_loss_is_that_of_the_code_below():
         code = keras.ops.convert_to_numpy(block(code))
 
 
+@pytest.mark.once
 def test_loss_falls_in_every_stage():
     histories = pretrain(
         autoencoder(),
@@ -114,6 +115,7 @@ def test_frozen_block_has_no_stage_and_flags_stay():
         pretrain(model)
 
 
+@pytest.mark.once
 def test_stages_resume(tmp_path):
     class Stop(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -154,12 +156,14 @@ def test_data_format_and_precision(tmp_path):
     np.testing.assert_array_equal(loaded.encode(x), model.encode(x))
 
 
+@pytest.mark.once
 def test_other_model_is_refused():
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(3, 1)])
     with pytest.raises(ValueError, match="must be a `ConvAutoencoder`"):
         pretrain(model)
 
 
+@pytest.mark.once
 def test_diverging_stage_and_wrong_data_stop():
     with pytest.raises(FloatingPointError, match="block_0_stage' diverged in epoch 1"):
         pretrain(autoencoder(), epochs=3, optimizer=keras.optimizers.SGD(1e38))
@@ -171,6 +175,7 @@ def test_diverging_stage_and_wrong_data_stop():
         kd.recipes.pretrain_stacked(autoencoder(), images() * 255, epochs=1, verbose=0)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("argument", "value"), [("epochs", 1.5), ("corruption", "noise"), ("callbacks", [])]
 )

@@ -1,6 +1,5 @@
 import contextlib
 import csv
-import dataclasses
 import io
 import json
 import pathlib
@@ -13,6 +12,7 @@ import pytest
 import keras_deepfake as kd
 from keras_deepfake.recipes import StudySettings, _synthetic_data, train_study
 from keras_deepfake.recipes import study as study_module
+from keras_deepfake.recipes._devices import all_devices
 
 TINY = StudySettings.preset(
     "small", image_size=32, filters=(4, 4), epochs_autoencoder=2, epochs_classifier=2
@@ -33,7 +33,7 @@ def train(output, index=None, settings=TINY, **arguments):
     return train_study(index, output, settings, **{"verbose": 0, **arguments})
 
 
-def interrupted_fit(self, *args, **kwargs):
+def interrupted(*args, **kwargs):
     raise KeyboardInterrupt
 
 
@@ -92,7 +92,7 @@ def test_everything_is_left_in_the_folder(uninterrupted, monkeypatch):
 def test_interrupted_training_goes_on_and_ends_the_same(uninterrupted, monkeypatch):
     whole = uninterrupted[0] / "one"
     with monkeypatch.context() as patch:
-        patch.setattr(kd.models.EncoderClassifier, "fit", interrupted_fit)
+        patch.setattr(kd.models.EncoderClassifier, "fit", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train("parts")
     assert not pathlib.Path("parts").exists()
@@ -115,11 +115,24 @@ def make_folder(names=("fake", "real"), file_name="p{}_{}.png"):
                 keras.utils.save_img(path, pixels, file_format="png", scale=False)
 
 
-def test_groups_names_and_other_settings(monkeypatch):
-    make_folder(("0_photo", "1_render"))
+def test_groups_odd_names_warnings_and_other_settings(monkeypatch):
+    make_folder(("0_photo", "1_render"), "p{}_{}_\udcff.png")
     index = kd.datasets.ImageIndex.from_directory(
         "data", ("0_photo", "1_render"), groups=lambda path: path.split("/")[-1][:2]
     )
+    distributed = []
+
+    def noted_devices():
+        devices = all_devices()
+        distributed.append(devices.count)
+        return devices
+
+    def calibrate_without_signal(classifier, validation, fake_class):
+        warnings.warn("These probabilities are guesses.", UserWarning, stacklevel=1)
+        return kd.models.as_detector(classifier, fake_class=fake_class)
+
+    monkeypatch.setattr(study_module, "all_devices", noted_devices)
+    monkeypatch.setattr(study_module, "calibrate", calibrate_without_signal)
     settings = StudySettings.preset(
         "small",
         image_size=32,
@@ -133,7 +146,10 @@ def test_groups_names_and_other_settings(monkeypatch):
     )
     with pytest.raises(ValueError, match="`fake_class="):
         train("two", index, settings)
-    study = train("two", index, settings, fake_class="1_render", unlabelled=index)
+    study = train("two", index, settings, fake_class="1_render", unlabelled=index, distribute=True)
+    assert distributed == [1]
+    assert "\udcff" in study.predictions[0].path
+    assert b"_\xff.png" in pathlib.Path("two/predictions.csv").read_bytes()
     assert study.detector.fake_index == 1
     assert study.report.num_groups < study.report.num_images
     assert set(study.histories) == {"block_0", "block_1", "classifier"}
@@ -142,27 +158,15 @@ def test_groups_names_and_other_settings(monkeypatch):
     # Of `unlabelled`, which is the same folder, the persons of the test part are left out.
     assert metrics["num_left_out"] >= study.report.num_images
     assert sum(metrics["images"]["autoencoder"].values()) == 36 - metrics["num_left_out"]
-    assert "were left out" in pathlib.Path("two/report.html").read_text()
+    page = pathlib.Path("two/report.html").read_text()
+    assert "were left out" in page
+    assert "These probabilities are guesses." in page
 
-    monkeypatch.setattr(kd.models.EncoderClassifier, "fit", interrupted_fit)
+    monkeypatch.setattr(study_module, "train_autoencoder", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train("three", index, settings, fake_class="1_render")
     with pytest.raises(ValueError, match="differs in `fake_class`"):
         train("three", index, settings, fake_class="0_photo")
-
-
-def test_odd_file_names_and_warnings_reach_the_results(monkeypatch):
-    def calibrate_without_signal(classifier, validation, fake_class):
-        warnings.warn("These probabilities are guesses.", UserWarning, stacklevel=1)
-        return kd.models.as_detector(classifier, fake_class=fake_class)
-
-    monkeypatch.setattr(study_module, "calibrate", calibrate_without_signal)
-    make_folder(file_name="p{}_{}_\udcff.png")
-    settings = dataclasses.replace(TINY, epochs_autoencoder=1, epochs_classifier=1)
-    study = train("three", kd.datasets.ImageIndex.from_directory("data"), settings)
-    assert "\udcff" in study.predictions[0].path
-    assert b"_\xff.png" in pathlib.Path("three/predictions.csv").read_bytes()
-    assert "These probabilities are guesses." in pathlib.Path("three/report.html").read_text()
 
 
 @pytest.mark.parametrize(

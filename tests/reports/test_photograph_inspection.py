@@ -12,11 +12,6 @@ SIDE = 32
 POINTS = np.array([[-4.0, -0.8], [4.0, -0.8], [0.0, 7.2]])  # its crop has the side 32
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quickly(eagerly):
-    pass
-
-
 @pytest.fixture(scope="module")
 def detector():
     """P(fake) is 0.5 for a black face, and grows with its red."""
