@@ -47,7 +47,9 @@ def expected_maps(model, elementwise=True, class_index=0):
 
 @pytest.mark.parametrize("elementwise", [True, False])
 @pytest.mark.parametrize("columns", [1, 2])
-@pytest.mark.parametrize("class_names", [("fake", "real"), ("REAL", "FAKE")])
+@pytest.mark.parametrize(
+    "class_names", [pytest.param(("fake", "real"), marks=pytest.mark.once), ("REAL", "FAKE")]
+)
 def test_maps_are_those_of_the_formula(class_names, columns, elementwise):
     model = nested_model(columns, activation="sigmoid" if columns == 1 else "softmax")
     arguments = {"elementwise": elementwise, "batch_size": 2, "class_names": class_names}
@@ -121,7 +123,7 @@ def classifier(dtype=None, **kwargs):
 FACES = RNG.uniform(size=(2, 16, 16, 3)).astype("float32")
 
 
-@pytest.mark.parametrize("pooling", ["flatten", "avg", "gem"])
+@pytest.mark.parametrize("pooling", ["flatten", pytest.param("avg", marks=pytest.mark.once), "gem"])
 def test_any_layer_of_our_classifier(pooling):
     model = classifier(pooling=pooling)
     before = keras.ops.convert_to_numpy(model(FACES))
@@ -136,7 +138,9 @@ def test_any_layer_of_our_classifier(pooling):
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(model(FACES)), before)
 
 
-@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "dtype", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.once)]
+)
 def test_reduced_precision(dtype):
     reduced = classifier(dtype)
     maps = grad_cam(reduced, FACES)
@@ -218,6 +222,7 @@ def twice():
     return keras.Model(inputs, keras.layers.Dense(2, "softmax")(flat))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -249,6 +254,7 @@ def test_errors(arguments, reason):
         grad_cam(**{**valid, **arguments})
 
 
+@pytest.mark.once
 def test_layer_without_a_feature_map():
     model = nested_model()
     with pytest.raises(ValueError, match="must be called once and return one 4-D"):

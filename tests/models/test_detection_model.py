@@ -39,7 +39,7 @@ def classifier(**arguments):
 
 def compiled(loss="auto", **arguments):
     model = classifier(**arguments)
-    model.compile(loss=loss)
+    model.compile(loss=loss, metrics=[])
     return model
 
 
@@ -128,10 +128,17 @@ each_kind = pytest.mark.parametrize(
 class TestFirstBatch:
     @each_kind
     def test_pixels_of_another_range_warn(self, kind):
-        with pytest.warns(UserWarning, match=r"in \[0, 1\].*values from.*to 25\d.*Divide by 255"):
-            compiled().fit(**kind(images() * 255, one_hot()), verbose=0)
-        with pytest.warns(UserWarning, match="dtype uint8"):
-            compiled().fit(**kind((images() * 255).astype("uint8"), one_hot()), verbose=0)
+        x = images() * 255
+        for pixels, message in (
+            (x, r"in \[0, 1\].*values from.*to 25\d.*Divide by 255"),
+            (x.astype("uint8"), "dtype uint8"),
+        ):
+            model, data = compiled(), kind(pixels, one_hot())
+            # As an error it saves the training, in which nothing more is looked at.
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)
+                with pytest.raises(UserWarning, match=message):
+                    model.fit(**data, verbose=0)
 
     @each_kind
     def test_pixels_in_range_do_not_warn(self, kind):
@@ -149,13 +156,13 @@ class TestFirstBatch:
             model.fit(**kind(x, one_hot()), verbose=0)
         np.testing.assert_array_equal(model.get_weights()[0], before[0])
 
-    @pytest.mark.parametrize("labels", [[0, 1] * 4, [[0], [1]] * 4, [[0.0], [1.0]] * 4])
     @each_kind
-    def test_class_numbers_under_a_one_hot_loss_raise(self, kind, labels):
-        data = kind(images(), np.array(labels))
-        for loss in ("auto", "categorical_crossentropy", "BinaryCrossentropy"):
-            with pytest.raises(ValueError, match=r"sparse_categorical_crossentropy.*one-hot"):
-                compiled(loss).fit(**data, verbose=0)
+    def test_class_numbers_under_a_one_hot_loss_raise(self, kind):
+        for labels in ([[0], [1]] * 4, [[0.0], [1.0]] * 4, [0, 1] * 4):
+            data = kind(images(), np.array(labels))
+            for loss in ("auto", "categorical_crossentropy", "BinaryCrossentropy"):
+                with pytest.raises(ValueError, match=r"sparse_categorical_crossentropy.*one-hot"):
+                    compiled(loss).fit(**data, verbose=0)
         compiled("sparse_categorical_crossentropy").fit(**data, verbose=0)
 
     def test_validation_data_is_checked(self):
@@ -208,6 +215,7 @@ class TestFirstBatch:
         assert [reads[False, fit] - reads[True, fit] for fit in range(3)] == [8, 0, 0]
 
 
+@pytest.mark.once
 class TestClassNames:
     @pytest.mark.parametrize(
         ("model_names", "data_names"),
@@ -332,6 +340,7 @@ class TestDivergence:
 
 
 class TestSaving:
+    @pytest.mark.once
     @pytest.mark.parametrize("name", ["model.h5", "model.hdf5", "model.weights.h5"])
     def test_older_formats_are_refused(self, name, tmp_path):
         with pytest.raises(ValueError, match=r"must end in `\.keras`; got .*" + name):

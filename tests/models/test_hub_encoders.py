@@ -70,6 +70,9 @@ FAMILIES = {
     vit_without_biases: ("transformer_block_1", (16, 16)),
     resnet: ("stack0_block0_out", (8, 8, 64)),
 }
+# KerasHub does the same on every backend.
+if keras.backend.backend() != "tensorflow":
+    FAMILIES = {make: FAMILIES[make] for make in (vit, resnet)}
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +121,7 @@ def test_ends_at_a_block(make, encoders):
     np.testing.assert_allclose(tokens, predict(traced), atol=1e-5)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("make", [dinov2, vit], ids=["dinov2", "vit"])
 def test_a_block_of_a_chain_is_that_of_the_backbone(make, encoders):
     backbone, _, cut = encoders[make]
@@ -164,6 +168,7 @@ for name in sys.argv[2:]:
 """
 
 
+@pytest.mark.once
 def test_saved_models_load_in_a_fresh_process(encoders, tmp_path):
     np.save(tmp_path / "images.npy", IMAGES)
     names = []
@@ -200,6 +205,7 @@ def test_a_part_is_trained_and_saved(tmp_path):
     np.testing.assert_allclose(predict(loaded), predict(classifier), atol=1e-5)
 
 
+@pytest.mark.once
 class TestPresets:
     @pytest.fixture(scope="class")
     def folder(self, tmp_path_factory):
@@ -246,6 +252,7 @@ class TestPresets:
             hub_encoder("clip")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -281,6 +288,7 @@ def test_wrong_arguments(arguments, message):
         hub_encoder(**arguments())
 
 
+@pytest.mark.once
 def test_without_keras_hub(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_hub", None)
     with pytest.raises(ImportError, match=r'pip install "keras-deepfake\[hub\]"'):

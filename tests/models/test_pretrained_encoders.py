@@ -53,6 +53,7 @@ def test_preprocessing_of_channels_first():
     )
 
 
+@pytest.mark.once
 def test_whole_network_under_a_classifier(tmp_path):
     encoder = pretrained_encoder("MobileNetV3Small", weights=None)
     assert encoder.output_shape == (None, None, None, 576)
@@ -72,6 +73,7 @@ def test_channels_are_reversed_in_a_saved_model(tmp_path):
     np.testing.assert_array_equal(loaded.predict(IMAGES, verbose=0), expected)
 
 
+@pytest.mark.once
 def test_several_depths_are_pooled_and_concatenated():
     names = ("block1_pool", "block2_pool")
     encoder = pretrained_encoder("VGG16", weights=None, until=names)
@@ -89,6 +91,7 @@ def test_several_depths_are_pooled_and_concatenated():
     assert classifier.predict(IMAGES, verbose=0).shape == (2, 2)
 
 
+@pytest.mark.once
 def test_two_of_one_network_have_variables_of_their_own():
     one, two = (
         pretrained_encoder("VGG16", weights=None, until="block1_conv1", image_shape=(32, 32, 3))
@@ -97,6 +100,7 @@ def test_two_of_one_network_have_variables_of_their_own():
     assert not {v.path for v in one.variables} & {v.path for v in two.variables}
 
 
+@pytest.mark.once
 def test_weights_from_a_file(tmp_path):
     network = keras.applications.MobileNetV3Small(
         include_top=False, weights=None, input_shape=(32, 32, 3)
@@ -108,12 +112,14 @@ def test_weights_from_a_file(tmp_path):
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.once
 def test_weights_that_cannot_be_downloaded(monkeypatch):
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nothing listens
     with pytest.raises(OSError, match="Give `weights` the path of their file"):
         pretrained_encoder("VGG19", (32, 32, 3))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -40,6 +40,7 @@ def gradient(solution, features, labels, standardize, is_softmax):
     return z.T @ slopes / len(x) + 2 * solution.l2 * weights, slopes.mean(axis=0)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("num_classes", [2, 3])
 @pytest.mark.parametrize("is_softmax", [True, False])
 @pytest.mark.parametrize("standardize", [True, False])
@@ -55,6 +56,7 @@ def test_the_gradient_is_zero_at_the_solution(num_classes, is_softmax, standardi
     np.testing.assert_allclose(offset, 0, atol=2e-5)
 
 
+@pytest.mark.once
 def test_the_penalty_is_that_of_the_smallest_loss_on_images_held_out():
     features, labels = make_features(200)
     solution = solve_head(features, labels, 2)
@@ -70,6 +72,7 @@ def test_the_penalty_is_that_of_the_smallest_loss_on_images_held_out():
     assert again.losses == {}
 
 
+@pytest.mark.once
 def test_no_group_is_on_both_sides_of_the_cross_validation():
     # Each group is recognised at once by its own feature, which says nothing about others.
     groups = np.repeat(np.arange(40), 5)
@@ -82,6 +85,7 @@ def test_no_group_is_on_both_sides_of_the_cross_validation():
     assert grouped.losses[grouped.l2] > 0.65
 
 
+@pytest.mark.once
 def test_constant_features_get_no_weight():
     features, labels = make_features()
     features = np.concatenate([features, np.full((60, 2), 1e4, "float32")], axis=1)
@@ -91,6 +95,7 @@ def test_constant_features_get_no_weight():
     np.testing.assert_allclose(solution.bias, expected.bias, rtol=1e-4)
 
 
+@pytest.mark.once
 def test_what_cannot_be_solved_is_refused():
     features, labels = make_features()
     with pytest.raises(ValueError, match="got none of class number 1"):
@@ -136,6 +141,7 @@ def test_the_classifier_says_what_the_solution_says(faces, activation, tmp_path)
     np.testing.assert_array_equal(reloaded.predict(faces[0], verbose=0), probabilities)
 
 
+@pytest.mark.once
 def test_more_classes_than_two(faces):
     labels = np.arange(40) % 4
     classifier = make_classifier(class_names=("a", "b", "c", "d"))
@@ -170,6 +176,7 @@ def test_every_source_of_images_gives_the_same_head(faces, tmp_path):
         make_classifier(class_names=("real", "fake")).fit_head(index, verbose=0)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -187,17 +194,20 @@ def test_wrong_arguments_raise(faces, arguments, message):
         make_classifier().fit_head(*faces, **{"verbose": 0, **arguments})
 
 
+@pytest.mark.once
 def test_a_head_needs_labels(faces):
     with pytest.raises(ValueError, match="has no label"):
         make_classifier().fit_head(faces[0], verbose=0)
 
 
+@pytest.mark.once
 def test_labels_are_given_once(faces):
     batches = [(faces[0], faces[1])]
     with pytest.raises(ValueError, match="`y` must be left out unless"):
         make_classifier().fit_head(batches, faces[1], verbose=0)
 
 
+@pytest.mark.once
 def test_many_values_are_solved_in_single_precision(monkeypatch):
     monkeypatch.setattr(solved_head, "_MOST_IN_DOUBLE", 0)
     for num_images, width in ((60, 8), (60, 150), (400, 1000)):
@@ -208,6 +218,7 @@ def test_many_values_are_solved_in_single_precision(monkeypatch):
         np.testing.assert_allclose(offset, 0, atol=2e-4)
 
 
+@pytest.mark.once
 def test_what_cannot_be_solved_is_told_before_anything_is_encoded(faces, monkeypatch):
     monkeypatch.setattr(encoder_classifier, "encode", None)
     classifier = make_classifier()
@@ -219,6 +230,7 @@ def test_what_cannot_be_solved_is_told_before_anything_is_encoded(faces, monkeyp
         classifier.fit_head(*faces, groups=faces[1].tolist(), verbose=0)
 
 
+@pytest.mark.once
 def test_the_penalty_is_one_of_those_given_however_many_images_there_are():
     features, labels = make_features(2100, width=4)
     solution = solve_head(features, labels, 2, l2=[1.0, 0.01])

@@ -84,7 +84,13 @@ COUNTS = {
 }
 
 
-@pytest.mark.parametrize(("part", "count"), COUNTS.items())
+@pytest.mark.parametrize(
+    ("part", "count"),
+    [
+        pytest.param(*item, marks=() if item[0] in ("norms", "lora") else pytest.mark.once)
+        for item in COUNTS.items()
+    ],
+)
 def test_exact_counts_survive_saving(part, count, tmp_path):
     model = classifier()
     rank = 2 if part == "lora" else None
@@ -97,7 +103,15 @@ def test_exact_counts_survive_saving(part, count, tmp_path):
     assert [tuple(weight.shape) for weight in loaded.trainable_weights] == shapes
 
 
-@pytest.mark.parametrize("part", ["none", "norms", "block_2", "lora"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param("none", marks=pytest.mark.once),
+        pytest.param("norms", marks=pytest.mark.once),
+        "block_2",
+        "lora",
+    ],
+)
 def test_training_changes_the_part_alone(part):
     model = classifier()
     set_trainable(model, part)
@@ -112,6 +126,7 @@ def test_training_changes_the_part_alone(part):
         assert np.array_equal(old, new) == (id(weight) not in trained), weight.path
 
 
+@pytest.mark.once
 def test_the_last_choice_counts():
     model = classifier()
     for part in ("norms", "none", "block_2", "norms", "all", "norms"):
@@ -135,6 +150,7 @@ def test_batch_statistics_rest_unless_their_layer_is_trained():
         assert np.array_equal(before, after) != moves
 
 
+@pytest.mark.once
 def test_any_model():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(2)])
     assert set_trainable(model, model.layers[1].name) == 4 * 2 + 2
@@ -142,6 +158,7 @@ def test_any_model():
     assert set_trainable(model, "lora", rank=1) == (3 + 4) + (4 + 2)
 
 
+@pytest.mark.once
 def test_the_autoencoder_behind_a_residual_stays_frozen():
     autoencoder = kd.models.ConvAutoencoder((8, 8, 3), filters=(4,), normalization="batch")
     model = kd.EncoderClassifier.from_autoencoder(autoencoder, features="residual", pooling="avg")
@@ -191,6 +208,7 @@ def test_lora_can_be_set_aside_and_taken_up_again(tmp_path):
     assert set_trainable(model, "lora", rank=2) == COUNTS["lora"]
 
 
+@pytest.mark.once
 def test_kernels_under_a_constraint_get_no_lora():
     encoder = keras.Sequential(
         [
@@ -204,6 +222,7 @@ def test_kernels_under_a_constraint_get_no_lora():
     assert set_trainable(model, "lora", rank=1) == (2 * 2 + 2) + (2 + 2)
 
 
+@pytest.mark.once
 def test_what_cannot_be_leaves_the_model_as_it_was():
     model = kd.EncoderClassifier(
         keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, name="conv")]),
