@@ -8,8 +8,6 @@ from keras_deepfake.recipes._encoded_views import View, encode_views
 from keras_deepfake.recipes._fine_tuned_members import MadeBatches, fine_tune_member
 from keras_deepfake.recipes._network_encoders import NetworkEncoder, encoder_model, read_encoder
 
-pytestmark = pytest.mark.usefixtures("eagerly")
-
 SIZE = 16
 
 
@@ -62,7 +60,7 @@ def train(index, output, verbose=0):
 
 
 @pytest.fixture(scope="module")
-def trained(index, tmp_path_factory, eagerly):
+def trained(index, tmp_path_factory):
     return train(index, tmp_path_factory.mktemp("trained") / "detector")
 
 
