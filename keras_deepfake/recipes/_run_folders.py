@@ -42,13 +42,13 @@ def run_folder(output, settings, overwrite=False):
             unfinished run has other settings.
         OSError: If nothing can be written there.
     """
-    output = check_output(output, overwrite)
+    output = _checked(output, overwrite)
     output.parent.mkdir(parents=True, exist_ok=True)
-    with hold_lock(output.with_name(f".{output.name}.lock")):
+    with hold_lock(_lock_of(output)):
         work = output.with_name(f"{output.name}.unfinished")
         run = RunFolder(work / "results", work / "state")
         _recover(work, output)
-        check_output(output, overwrite)
+        _checked(output, overwrite)
         _begin(run, json.loads(json.dumps(settings)), overwrite)
         yield run
         if output.exists():
@@ -58,7 +58,18 @@ def run_folder(output, settings, overwrite=False):
 
 
 def check_output(output, overwrite):
-    """Return the path of a run's output, or say why it cannot be made."""
+    """Say why a run's output cannot be made, before anything is done for it."""
+    output = _checked(output, overwrite)
+    if _lock_of(output).exists():
+        hold_lock(_lock_of(output)).release()
+
+
+def _lock_of(output):
+    return output.with_name(f".{output.name}.lock")
+
+
+def _checked(output, overwrite):
+    """The path of an output that can be made."""
     shown = str(output)
     output = check_path("output", output).resolve()
     if not output.name:
