@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+from collections.abc import Iterable
 
 from keras_deepfake._arguments import check_path, check_text
 from keras_deepfake._files import atomic_write
@@ -41,7 +42,8 @@ def save_html(path, title, sections):
     Args:
         path: Path of the file to write, which is replaced if it exists.
         title: Title of the page.
-        sections: Sequence of `(heading, content, content, ...)`. A content is a text, a
+        sections: Iterable of `(heading, content, content, ...)`; of one that makes them as they
+            are asked for, only one is held at a time. A content is a text, a
             Matplotlib figure, a dictionary of figures to show large by their names, or a table:
             a sequence of rows, of which the first holds the headings. A text that follows a
             figure is its caption. In a table columns of numbers are set to the right, floats
@@ -61,28 +63,34 @@ def save_html(path, title, sections):
     ```
     """
     path = check_path("path", path)
-    page = make_page(title, sections)
+    title, sections = check_text("title", title), check_sections(sections)
     with atomic_write(path) as file:
-        file.write(page)
+        file.writelines(_page(title, sections))
 
 
 def make_page(title, sections):
     """Markup of a whole page."""
-    title = check_text("title", title)
-    body = "".join(_section(section, title) for section in check_sections(sections))
-    return (
+    return "".join(_page(check_text("title", title), check_sections(sections)))
+
+
+def _page(title, sections):
+    """Yields the markup part by part, as one part may be all that memory holds."""
+    yield (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{_escaped(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{_escaped(title)}</h1>\n{body}</body>\n</html>\n"
+        f"<h1>{_escaped(title)}</h1>\n"
     )
+    for section in sections:
+        yield _section(section, title)
+    yield "</body>\n</html>\n"
 
 
 def check_sections(sections):
-    """Return the sections as a list."""
-    if not isinstance(sections, (list, tuple)):
+    """Return the sections, in whatever holds or makes them."""
+    if isinstance(sections, (str, bytes, dict)) or not isinstance(sections, Iterable):
         raise ValueError(
-            "`sections` must be a list of `(heading, content, content, ...)`; got "
+            "`sections` must be an iterable of `(heading, content, content, ...)`; got "
             f"{type(sections).__name__}."
         )
     return sections

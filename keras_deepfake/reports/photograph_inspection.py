@@ -1,5 +1,7 @@
 """A page on photographs: their faces, the verdicts, and where the evidence lies."""
 
+import itertools
+
 import keras
 import numpy as np
 
@@ -79,13 +81,14 @@ def inspect_photographs(model, photographs, path, faces=None, threshold=None, ve
         raise ValueError("`photographs` holds no images.")
     # Without one, as for heads on tokens or statistics, there are no places to point at.
     explained = has_feature_map(detector)
-    sections = [
+    sections = (
         _photograph_section(detector, row, image.pixels, faces, predictions, explained)
         for row, image in zip(predictions, single_images(photographs), strict=True)
-    ]
+    )
     rule = [] if explained else ["This detector has no feature map, so that there are no maps."]
     first = ("", predictions.summary(), *rule)
-    save_html(path, "Photographs", [first, *sections, ("What a verdict is not", *LIMITS)])
+    last = ("What a verdict is not", *LIMITS)
+    save_html(path, "Photographs", itertools.chain([first], sections, [last]))
     return predictions
 
 

@@ -90,8 +90,8 @@ def test_earlier_page_stays_when_a_section_is_wrong(tmp_path):
     [
         (3, "title", [], "`path` must be a path"),
         ("page.html", None, [], "`title` must be a text; got None"),
-        ("page.html", "title", None, "`sections` must be a list"),
-        ("page.html", "title", "text", "`sections` must be a list"),
+        ("page.html", "title", None, "`sections` must be an iterable"),
+        ("page.html", "title", "text", "`sections` must be an iterable"),
         ("page.html", "title", ["text"], "Each of `sections` must be"),
         ("page.html", "title", [()], "Each of `sections` must be"),
         ("page.html", "title", [(3, "text")], "Each of `sections` must be"),
