@@ -94,6 +94,7 @@ def crash(path, epoch, **arguments):
         train(path, callbacks=[Crash(epoch)], **arguments)
 
 
+@pytest.mark.usefixtures("in_graphs")
 @pytest.mark.once
 def test_killed_process_ends_with_the_weights_of_the_uninterrupted_one(tmp_path, pytestconfig):
     killed, folder = tmp_path / "run" / "resume.state", tmp_path / "faces"

@@ -93,6 +93,7 @@ def test_nan_gives_nan_until_the_state_is_reset(component):
     assert np.isfinite(value(metric, [0, 1, 1], [0.1, 0.7, 0.8]))
 
 
+@pytest.mark.usefixtures("in_graphs")
 @each_metric
 @pytest.mark.parametrize("scale", [-3.0, 100.0, np.nan])
 def test_compiled_step_gives_nan_for_what_is_no_probability(component, scale):

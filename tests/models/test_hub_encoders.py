@@ -168,6 +168,7 @@ for name in sys.argv[2:]:
 """
 
 
+@pytest.mark.usefixtures("in_graphs")
 @pytest.mark.once
 def test_saved_models_load_in_a_fresh_process(encoders, tmp_path):
     np.save(tmp_path / "images.npy", IMAGES)
