@@ -19,7 +19,7 @@ def run(pytestconfig, tmp_path, monkeypatch):
     return run
 
 
-def test_a_saved_detector(run, tmp_path, capsys):
+def test_a_saved_detector_and_none(run, tmp_path, capsys):
     autoencoder = kd.ConvAutoencoder((8, 8, 3), filters=(2,))
     classifier = kd.EncoderClassifier.from_autoencoder(autoencoder)
     kd.Detector(classifier, threshold=0.25).save("detector.keras")
@@ -28,12 +28,8 @@ def test_a_saved_detector(run, tmp_path, capsys):
     assert json.loads((tmp_path / "out.tflite.json").read_text())["threshold"] == 0.25
     with pytest.raises(SystemExit, match=r"^export_detector\.py: .* is there already[^\n]*$"):
         run("detector.keras", "out.tflite", "--format", "litert")
-    run("detector.keras", "out.tflite", "--format", "litert", "--overwrite")
-
-
-def test_without_a_detector(run, tmp_path):
-    run("out.tflite", "--format", "litert")
-    assert (tmp_path / "out.tflite").stat().st_size > 1000
+    run("out.tflite", "--format", "litert", "--overwrite")
+    assert json.loads((tmp_path / "out.tflite.json").read_text())["threshold"] == 0.5
 
 
 def test_mistakes_end_in_one_line(run):

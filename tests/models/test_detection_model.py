@@ -136,7 +136,7 @@ class TestFirstBatch:
             model, data = compiled(), kind(pixels, one_hot())
             # As an error it saves the training, in which nothing more is looked at.
             with warnings.catch_warnings():
-                warnings.simplefilter("error", UserWarning)
+                warnings.filterwarnings("error", message=".*pixel values")
                 with pytest.raises(UserWarning, match=message):
                     model.fit(**data, verbose=0)
 

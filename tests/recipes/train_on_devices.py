@@ -45,6 +45,10 @@ def two_cpu_devices():
 
 
 def train(devices, index, state):
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.run_functions_eagerly(devices.count == 1)  # which takes less than tracing
     parts = [devices.trim(part) for part in index.split((0.6, 0.2, 0.2), seed=0)]
     with devices.scope():
         autoencoder = make_autoencoder(SETTINGS, 0)
