@@ -48,7 +48,10 @@ def test_blur_alone():
     assert np.mean(np.abs(blurred[0] - gaussian_blur(x[0], 1.3))) < 0.3
 
 
-@pytest.mark.parametrize("scale", [0.3, 0.5, 0.77])
+@pytest.mark.parametrize(
+    "scale",
+    [pytest.param(0.3, marks=pytest.mark.once), 0.5, pytest.param(0.77, marks=pytest.mark.once)],
+)
 def test_resizing_alone_agrees_with_pillow(scale):
     x = images()
     resized = degrade(x, blur=None, resize=(scale, scale), jpeg=None, **ALWAYS)
@@ -63,6 +66,7 @@ def test_jpeg_alone():
     np.testing.assert_array_equal(compressed, expected)
 
 
+@pytest.mark.once
 def test_every_order_happens():
     x = images()
     compression = kd.layers.RandomJPEGCompression(60, value_range=(0, 255))

@@ -79,9 +79,11 @@ def reference(image, orders, steps, truncation, symmetric, cross_channel, half_s
 
 CONFIGURATIONS = [
     {},
-    {"orders": (2,), "steps": (3,), "half_scale": False},
+    pytest.param({"orders": (2,), "steps": (3,), "half_scale": False}, marks=pytest.mark.once),
     {"orders": (1, 3), "steps": (1,), "truncation": 1, "symmetric": False},
-    {"cross_channel": False, "truncation": 2, "steps": (1, 2, 4)},
+    pytest.param(
+        {"cross_channel": False, "truncation": 2, "steps": (1, 2, 4)}, marks=pytest.mark.once
+    ),
 ]
 
 
