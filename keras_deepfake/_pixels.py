@@ -6,12 +6,13 @@ import numpy as np
 TOLERANCE = 1e-3
 
 
-def unit_pixels(images, name="images"):
+def unit_pixels(images, name="images", start=0):
     """Return pixels as a float32 NumPy array in [0, 1], or say what is wrong.
 
     Args:
         images: Array or tensor of any shape: uint8 in 0-255, or floating point in 0-1.
         name: Name of the argument in the message.
+        start: Integer, the number that the message gives to the first image of a batch.
 
     Raises:
         ValueError: for another dtype or range, NaN and infinity.
@@ -28,7 +29,10 @@ def unit_pixels(images, name="images"):
     images = images.astype("float32")
     low, high = images.min(initial=0.0), images.max(initial=0.0)
     if not np.isfinite(low + high):
-        raise ValueError(f"`{name}` must hold finite pixel values; got NaN or infinity.")
+        place = name
+        if images.ndim == 4:
+            place = f"{name}[{start + int(np.argmin(np.isfinite(images).all(axis=(1, 2, 3))))}]"
+        raise ValueError(f"`{place}` must hold finite pixel values; got NaN or infinity.")
     if low < -TOLERANCE or high > 1 + TOLERANCE:
         raise ValueError(
             f"`{name}` of a floating-point dtype must hold pixel values in [0, 1]; got values from "

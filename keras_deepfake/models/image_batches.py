@@ -323,7 +323,8 @@ def _array_images(pixels, place, labels=None, num_classes=2):
             "images."
         )
     for start in range(0, len(pixels), CHUNK):
-        for i, image in enumerate(unit_pixels(pixels[start : start + CHUNK], place), start):
+        chunk = unit_pixels(pixels[start : start + CHUNK], place, start)
+        for i, image in enumerate(chunk, start):
             yield Image(f"{place}[{i}]", image, numbers[i])
 
 

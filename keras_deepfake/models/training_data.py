@@ -27,8 +27,8 @@ def checked_fit_arguments(model, arguments):
         The arguments, with a `DivergenceCheck` as the first callback.
 
     Raises:
-        ValueError: for pixels that are not finite, classes in another order than the model's,
-            and class numbers where the loss expects one-hot labels.
+        ValueError: for no images, pixels that are not finite, classes in another order than the
+            model's, and class numbers where the loss expects one-hot labels.
     """
     x, y = arguments.get("x"), arguments.get("y")
     first_training = not getattr(model, "_data_seen", False)
@@ -107,6 +107,8 @@ def _check(model, data, batch, name):
     if names is not None and getattr(model, "class_names", None) is not None:
         check_classes(model, tuple(names), name)
     images, labels = batch
+    if images is not None and images.shape[0] == 0:
+        raise ValueError(f"`{name}` holds no images.")
     if labels is not None:
         _check_labels(model, labels, name)
     if images is not None and len(images.shape) == 4:
