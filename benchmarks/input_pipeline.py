@@ -21,15 +21,17 @@ from PIL import Image
 import keras_deepfake as kd
 
 
-def write_images(directory, count, image_size):
+def write_images(directory, count, sizes):
+    """Files in `fake/` and `real/`, `count` in each, of the sizes in turn."""
     rng = np.random.default_rng(0)
     for name in ("fake", "real"):
         folder = pathlib.Path(directory, name)
-        folder.mkdir()
+        folder.mkdir(parents=True)
         for i in range(count):
+            height, width = sizes[i % len(sizes)]
             # Smooth and a little noisy, as photographs are: about as many bytes to decode.
             coarse = Image.fromarray(rng.integers(0, 256, (16, 16, 3)).astype("uint8"))
-            smooth = np.asarray(coarse.resize(image_size[::-1], Image.Resampling.BICUBIC))
+            smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
             noisy = smooth + rng.normal(0, 6, smooth.shape)
             Image.fromarray(noisy.clip(0, 255).astype("uint8")).save(
                 folder / f"{i}.jpg", quality=75
@@ -100,7 +102,7 @@ def main():
     image_size = (arguments.image_size, arguments.image_size)
     with tempfile.TemporaryDirectory() as made:
         if arguments.directory is None:
-            write_images(made, 400, image_size)
+            write_images(made, 400, [image_size])
         compare(arguments.directory or made, image_size, arguments.batch_size, arguments.rounds)
 
 

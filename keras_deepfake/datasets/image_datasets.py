@@ -1,5 +1,6 @@
 """`tf.data` pipelines over an `ImageIndex`."""
 
+import functools
 import hashlib
 import os
 import random
@@ -10,12 +11,8 @@ import tensorflow as tf
 
 from keras_deepfake._arguments import MOST_PLACES, check_integer, check_seed
 from keras_deepfake.datasets._image_cache import ImageCache
-from keras_deepfake.datasets.image_files import (
-    check_target_size,
-    decode_image,
-    resize_image,
-    scale_image,
-)
+from keras_deepfake.datasets.image_files import check_target_size, decode_image, scale_image
+from keras_deepfake.datasets.image_resizing import resize_image
 
 # Pipelines run here, whatever device is the default of the process.
 _DEVICE = "CPU:0"
@@ -257,7 +254,9 @@ def _reader(index, image_size, as_bytes):
         path = tf.gather(paths, position)
         image = decode_image(path, tf.gather(decoders, position) if only is None else only)
         if not as_bytes:
-            return resize_image(image, image_size)
+            resize = functools.partial(resize_image, image_size=image_size)
+            image = tf.numpy_function(resize, [image], "float32", stateful=False)
+            return tf.ensure_shape(image, (*image_size, 3))
         # The bare operation: `tf.debugging.Assert` costs a branch for every image.
         same = tf.raw_ops.Assert(
             condition=tf.reduce_all(tf.shape(image)[:2] == image_size),

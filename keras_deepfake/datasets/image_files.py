@@ -5,6 +5,7 @@ import functools
 import os
 import pathlib
 
+import numpy as np
 import tensorflow as tf
 
 from keras_deepfake._arguments import check_image_size, check_path
@@ -15,6 +16,7 @@ from keras_deepfake.datasets._inspection import (
     inspect_image,
     read_with_pillow,
 )
+from keras_deepfake.datasets.image_resizing import resize_image
 
 EXTENSIONS = (
     ".bmp",
@@ -85,11 +87,7 @@ def load_image(path, image_size=None):
     except ValueError as error:
         raise ValueError(f"`path`={path!r} cannot be read: {error}.") from error
     image = read_pixels(path, *header)
-    # Resizing on a GPU would round differently from the pipelines, which run on the CPU.
-    with tf.device("CPU:0"):
-        if image_size is None:
-            return scale_image(image).numpy()
-        return resize_image(image, image_size).numpy()
+    return convert_image(image, image_size)
 
 
 def check_target_size(image_size):
@@ -237,19 +235,13 @@ def _decode_with_pillow(path):
         ) from error
 
 
+def convert_image(image, image_size):
+    """Casts uint8 pixels to a float32 array in [0, 1], of another size unless that is `None`."""
+    image = np.asarray(image)
+    # The division of `scale_image`.
+    return image / np.float32(255) if image_size is None else resize_image(image, image_size)
+
+
 def scale_image(image):
     """Casts uint8 pixels to float32 in [0, 1]."""
     return tf.cast(image, "float32") / 255.0
-
-
-def resize_image(image, image_size):
-    """Resizes a uint8 image bilinearly, antialiased when shrinking, and scales it to [0, 1]."""
-    resized = tf.cond(
-        tf.reduce_any(tf.shape(image)[:2] > image_size),
-        lambda: tf.image.resize(image, image_size, antialias=True),
-        # Up to rounding what the antialiasing operation gives here, in a third of its time.
-        lambda: tf.image.resize(image, image_size),
-    )
-    # The weights of the antialiasing filter sum to 1 but for rounding.
-    resized = tf.clip_by_value(resized / 255.0, 0.0, 1.0)
-    return tf.ensure_shape(resized, (*image_size, 3))

@@ -1,84 +1,55 @@
-"""Many image files, one after the other, decoded side by side."""
+"""Many image files, one after the other, read in threads."""
 
+import collections
 import os
-
-import numpy as np
-import tensorflow as tf
+from concurrent.futures import ThreadPoolExecutor
 
 from keras_deepfake.datasets._inspection import inspect_image
-from keras_deepfake.datasets.image_datasets import call_weakly
-from keras_deepfake.datasets.image_files import decode_image, resize_image, scale_image
+from keras_deepfake.datasets.image_files import convert_image, read_pixels
 
-# Files whose headers are read at a time, ahead of their decoding.
-_HEADERS = 64
-# Images that leave the pipeline together, where they have one size.
-_BATCH = 32
+# Decoding and resizing run outside Python's lock.
+_THREADS = max(2, min(8, os.cpu_count() or 2))
+# Files that one thread reads at a time.
+_FILES = 16
 
 
-def stream_images(paths, image_size=None, decoders=None):
+def stream_images(paths, image_size=None, headers=None):
     """Yields the images of files in the order of the paths, as `load_image` reads them.
 
     Args:
         paths: Sequence of strings.
         image_size: `(height, width)` to resize to; `None` keeps the sizes of the files.
-        decoders: Integer array, who decodes each file, where it is known.
+        headers: Sequence of what `inspect_image` returns for each file, where it is known.
 
     Yields:
         Pairs of a position in `paths` and a float32 array `(height, width, 3)` in [0, 1]. The
         positions of files that cannot be read are left out.
     """
-    files = _Files(paths, decoders)
-    shape = (None, None) if image_size is None else image_size
-
-    def read(position, path, decoder):
-        image = decode_image(path, decoder)
-        image = scale_image(image) if image_size is None else resize_image(image, image_size)
-        return position, tf.ensure_shape(image, (*shape, 3))
-
-    with tf.device("CPU:0"):
-        dataset = (
-            tf.data.Dataset.range(-(-len(paths) // _HEADERS))
-            .map(files.readable_part)
-            .prefetch(1)
-            .flat_map(lambda *part: tf.data.Dataset.from_tensor_slices(part))
-            .map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-            .ignore_errors()
-        )
-        if image_size is not None:
-            dataset = dataset.batch(_BATCH)
-        dataset = dataset.prefetch(2)
-    # Not within the scope of the device: between two images the caller's models run.
-    for positions, images in dataset.as_numpy_iterator():
-        if image_size is None:
-            positions, images = [positions], [images]
-        yield from zip(positions, images, strict=True)
+    # Images that keep their size may be of any size: as few of them as possible are held.
+    size = 1 if image_size is None else _FILES
+    pending = collections.deque()
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
+        for start in range(0, len(paths), size):
+            part = range(start, min(start + size, len(paths)))
+            pending.append(pool.submit(_read, paths, image_size, headers, part))
+            if len(pending) > 2 * _THREADS:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-class _Files:
-    """Paths, and who decodes each."""
-
-    def __init__(self, paths, decoders):
-        self.paths, self.decoders = paths, decoders
-
-    def readable_part(self, number):
-        """The positions, paths and decoders of a part, in the graph of a dataset."""
-        part = call_weakly(self._inspect, [number], ["int64", "string", "int32"])
-        return [tf.ensure_shape(tensor, [None]) for tensor in part]
-
-    def _inspect(self, number):
-        start = number * _HEADERS
-        positions, decoders = [], []
-        for position in range(start, min(start + _HEADERS, len(self.paths))):
-            try:
-                decoder = self._decoder(position)
-            except ValueError:
-                continue
-            positions.append(position)
-            decoders.append(decoder)
-        paths = [os.fsencode(self.paths[position]) for position in positions]
-        return np.array(positions, "int64"), np.array(paths, object), np.array(decoders, "int32")
-
-    def _decoder(self, position):
-        if self.decoders is not None:
-            return self.decoders[position]
-        return inspect_image(self.paths[position])[2]
+def _read(paths, image_size, headers, part):
+    """A list of the pairs of one part of the positions."""
+    pairs = []
+    for position in part:
+        path = paths[position]
+        try:
+            header = inspect_image(path) if headers is None else headers[position]
+            pixels = read_pixels(path, *header)
+        except ValueError:
+            continue
+        pairs.append((position, convert_image(pixels, image_size)))
+    return pairs

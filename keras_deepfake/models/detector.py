@@ -21,7 +21,7 @@ from keras_deepfake.models._members import (
     fake_column,
 )
 from keras_deepfake.models.detection_model import DetectionModel
-from keras_deepfake.models.image_batches import image_batches
+from keras_deepfake.models.image_batches import compute_by_shape, image_batches
 from keras_deepfake.models.log_odds import LogOddsCombination, log_odds, sigmoid
 from keras_deepfake.models.prediction import check_finite_weights, check_outputs, predict_batch
 
@@ -231,9 +231,9 @@ class Detector(DetectionModel):
         """
         batch_size = check_integer("batch_size", batch_size, 1, MOST_PLACES)
         check_finite_weights(self)
-        for batch in image_batches(data, self.input_shape, self.image_size, batch_size, labelled):
-            is_read = batch.images[0].problem is None
-            yield batch, self.score_pixels(batch.pixels) if is_read else np.empty(0, "float32")
+        batches = image_batches(data, self.input_shape, self.image_size, batch_size, labelled)
+        for batch, scores in compute_by_shape(self.score_pixels, batches, batch_size):
+            yield batch, np.empty(0, "float32") if scores is None else scores
 
     def score_pixels(self, pixels):
         """Computes P(fake) of one batch of images in the layout of the model's input.

@@ -13,8 +13,9 @@ from keras_deepfake._pixels import to_numpy, unit_pixels
 # Decoding runs outside Python's lock; more images than this wait for the model only in vain.
 NUM_READERS = 4
 READ_AHEAD = 32
-# So many files are worth the graph of a pipeline.
-MANY_FILES = 64
+# Batches of odd sizes that wait for others of theirs: so many batches in full, or values.
+WAITING_BATCHES = 16
+WAITING_VALUES = 2**26
 # Images of an array that are converted at a time.
 CHUNK = 256
 
@@ -27,14 +28,14 @@ class Image(NamedTuple):
         pixels: Float32 array in [0, 1]; `None` where a file is not read yet or cannot be.
         label: Number of the class, or `None`.
         problem: Why the file cannot be read, or `None`.
-        decoder: Who decodes the file, where an index knows it.
+        header: Height, width and decoder of the file, where an index knows them.
     """
 
     name: str
     pixels: np.ndarray | None = None
     label: int | None = None
     problem: str | None = None
-    decoder: int | None = None
+    header: tuple | None = None
 
 
 class ImageBatch(NamedTuple):
@@ -78,11 +79,7 @@ def image_batches(data, input_shape, image_size=None, batch_size=32, labelled=Fa
     """
     layout = _Layout(input_shape, image_size)
     images = _images(data, "images", num_classes)
-    if _holds_files(data):
-        images = list(images)
-        read = _stream if len(images) >= MANY_FILES else _read_ahead
-    else:
-        read = _read_ahead
+    read = _stream if _holds_files(data) else _read_ahead
     waiting = []
     for image in read(images, layout):
         if labelled and image.label is None:
@@ -103,6 +100,47 @@ def image_batches(data, input_shape, image_size=None, batch_size=32, labelled=Fa
             waiting.append(image)
     if waiting:
         yield _batch(waiting)
+
+
+def compute_by_shape(compute, batches, batch_size):
+    """Yield batches in their order, each with what a function gives for its pixels, row by row.
+
+    Batches that are not full, as those of many sizes in a row, wait for others of their shape, and
+    the function gets them together.
+
+    Args:
+        compute: Function from pixels `(images, ...)` to an array `(images, ...)`.
+        batches: Iterable of `ImageBatch`es. Those that hold no pixels come with `None`.
+        batch_size: Integer, the most images that the function gets.
+    """
+    waiting, images, values = [], 0, 0
+    for batch in batches:
+        if not waiting and len(batch.images) == batch_size > 1:
+            yield batch, compute(batch.pixels)
+            continue
+        waiting.append(batch)
+        images += len(batch.images)
+        values += batch.pixels.size
+        if images >= WAITING_BATCHES * batch_size or values >= WAITING_VALUES:
+            yield from _computed(compute, waiting, batch_size)
+            waiting, images, values = [], 0, 0
+    yield from _computed(compute, waiting, batch_size)
+
+
+def _computed(compute, batches, batch_size):
+    by_shape = collections.defaultdict(list)
+    for batch in batches:
+        by_shape[batch.pixels.shape[1:]].append(batch)
+    rows = {}
+    for of_one_shape in by_shape.values():
+        pixels = np.concatenate([batch.pixels for batch in of_one_shape])
+        if len(pixels):
+            starts = range(0, len(pixels), batch_size)
+            computed = np.concatenate([compute(pixels[i : i + batch_size]) for i in starts])
+            ends = np.cumsum([len(batch.pixels) for batch in of_one_shape])[:-1]
+            rows.update(zip(map(id, of_one_shape), np.split(computed, ends), strict=True))
+    for batch in batches:
+        yield batch, rows.get(id(batch))
 
 
 def single_images(data):
@@ -165,14 +203,14 @@ class _Layout:
                 f"the shape {pixels.shape}."
             )
         if self.image_size is not None and pixels.shape[:2] != self.image_size:
-            from keras_deepfake.datasets.image_files import resize_image
+            from keras_deepfake.datasets.image_resizing import resize_image
 
             if self.channels != 3:
                 raise ValueError(
                     f"{name!r} must have the size {self.image_size}; got {pixels.shape[:2]}. Only "
                     "RGB images are resized."
                 )
-            pixels = np.asarray(resize_image(pixels * np.float32(255), self.image_size))
+            pixels = resize_image(pixels * np.float32(255), self.image_size)
         return np.moveaxis(pixels, -1, 0) if self.channels_first else pixels
 
 
@@ -194,15 +232,16 @@ def _read_ahead(images, layout):
 
 
 def _stream(images, layout):
-    """Yield the images of many files with their pixels, by one pipeline that decodes them."""
+    """Yield the images of files with their pixels; those of one size are resized together."""
     from keras_deepfake.datasets.image_streams import stream_images
 
+    images = list(images)
     files = [image for image in images if image.problem is None]
-    decoders = [image.decoder for image in files]
+    headers = [image.header for image in files]
     stream = stream_images(
         [image.name for image in files],
         layout.image_size,
-        decoders if files and decoders[0] is not None else None,
+        headers if files and headers[0] is not None else None,
     )
     place, (position, pixels) = 0, next(stream, (None, None))
     for image in images:
@@ -226,9 +265,9 @@ def _images(data, place, num_classes=2):
     """Yield an `Image` for everything in the data; files are not read yet."""
     if hasattr(data, "paths"):
         labels = [None] * len(data) if data.labels is None else data.labels.tolist()
-        decoders = data._headers[:, 2].tolist()
-        for path, label, decoder in zip(data.paths, labels, decoders, strict=True):
-            yield Image(path, label=label, decoder=decoder)
+        headers = data._headers.tolist()
+        for path, label, header in zip(data.paths, labels, headers, strict=True):
+            yield Image(path, label=label, header=header)
     elif isinstance(data, (str, os.PathLike)):
         # NumPy's strings have a buffer, which the `os` functions take for bytes.
         yield from _files(str(os.fsdecode(data)))

@@ -139,9 +139,9 @@ def _model_images(detector, crops):
     """The crops as the detector sees them."""
     if detector.image_size is None:
         return np.stack(crops)
-    from keras_deepfake.datasets.image_files import resize_image
+    from keras_deepfake.datasets.image_resizing import resize_image
 
-    return np.stack([np.asarray(resize_image(crop, detector.image_size)) for crop in crops])
+    return np.stack([resize_image(crop, detector.image_size) for crop in crops])
 
 
 def _shrink(photograph):

@@ -7,6 +7,7 @@ import tensorflow as tf
 from PIL import Image
 
 import keras_deepfake as kd
+from keras_deepfake.datasets.image_resizing import resize_image
 from keras_deepfake.datasets.image_streams import stream_images
 
 
@@ -82,3 +83,44 @@ def test_many_files_have_the_rows_and_reasons_of_few(paths):
     for one, two in zip(many, few, strict=True):
         if one.error is None:
             np.testing.assert_allclose(one.probabilities, two.probabilities, atol=1e-6)
+
+
+def test_images_of_one_size_share_a_batch_wherever_they_lie(tmp_path):
+    rng = np.random.default_rng(0)
+    paths = []
+    for i in range(40):
+        path = tmp_path / f"{i}.png"
+        side = (8, 12, 16, 9)[i % 4]
+        Image.fromarray(rng.integers(0, 256, (side, side, 3)).astype("uint8")).save(path)
+        paths.append(os.fspath(path))
+    paths[13] = os.fspath(tmp_path / "none.png")
+    images = keras.Input((None, None, 3))
+    x = keras.layers.GlobalAveragePooling2D()(images)
+    model = keras.Model(images, keras.layers.Dense(2, activation="softmax")(x))
+    sizes = []
+
+    class Counted(kd.Detector):
+        def score_pixels(self, pixels):
+            sizes.append(len(pixels))
+            return super().score_pixels(pixels)
+
+    detector = Counted(model, class_names=("fake", "real"))
+    rows = kd.evaluation.predict_images(detector, paths, batch_size=8, verbose=0)
+    assert sorted(sizes) == [1, 2, 2, 2, 8, 8, 8, 8]
+    assert [row.path for row in rows] == paths
+    assert [i for i, row in enumerate(rows) if row.error is not None] == [13]
+    for path, row in zip(paths, rows, strict=True):
+        if row.error is None:
+            (score,) = detector.scores(kd.datasets.load_image(path)[None])
+            np.testing.assert_allclose(row.probabilities[0], score, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("size", "image_size"),
+    [((50, 37), (16, 16)), ((20, 31), (45, 9)), ((300, 7), (21, 64)), ((1, 1), (5, 3))],
+)
+def test_resizing_is_the_antialiased_triangle(size, image_size):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype("uint8")
+    expected = tf.image.resize(image, image_size, antialias=True) / 255
+    np.testing.assert_allclose(resize_image(image, image_size), expected, atol=2e-6)
+    assert resize_image(np.full((*size, 3), 255, "uint8"), image_size).max() == 1

@@ -176,7 +176,7 @@ def test_card(exported):
 
 def test_resizing_is_that_of_the_detector():
     """Up, down, and one of each."""
-    from keras_deepfake.datasets.image_files import resize_image
+    from keras_deepfake.datasets.image_resizing import resize_image
     from keras_deepfake.export._served_model import RawImages
 
     for size in ((24, 32), (50, 61), (12, 9), (80, 11)):

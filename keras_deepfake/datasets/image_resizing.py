@@ -1,0 +1,77 @@
+"""Resizing one image in NumPy: products with bands of the triangle filter."""
+
+import functools
+
+import numpy as np
+
+# Rows or columns of the outcome that one product makes: fewer products are of more zeros.
+_BAND = 8
+
+
+def resize_image(image, image_size):
+    """Resizes an image bilinearly, antialiased when shrinking, and scales it to [0, 1].
+
+    The filter is the triangle of `tf.image.resize(antialias=True)`, in less than half its time:
+    a few rows of the outcome are one product of weights with the rows of the image that they see.
+
+    Args:
+        image: Array `(height, width, 3)` with values in 0-255.
+        image_size: `(height, width)`.
+
+    Returns:
+        A float32 array `(*image_size, 3)`.
+    """
+    height, width, channels = image.shape
+    image = image.reshape(height, width * channels)
+    rows = np.empty((image_size[0], width * channels), "float32")
+    for i, start, weights in _row_bands(height, image_size[0]):
+        seen = image[start : start + weights.shape[1]].astype("float32", copy=False)
+        np.matmul(weights, seen, out=rows[i : i + len(weights)])
+    resized = np.empty((image_size[0], image_size[1] * channels), "float32")
+    for i, start, weights in _column_bands(width, image_size[1], channels):
+        seen = rows[:, start : start + len(weights)]
+        np.matmul(seen, weights, out=resized[:, i : i + weights.shape[1]])
+    resized /= 255
+    # The weights sum to 1 but for rounding.
+    return np.clip(resized, 0, 1, out=resized).reshape(*image_size, channels)
+
+
+@functools.lru_cache(maxsize=64)
+def _row_bands(size, target):
+    """Tuples of a first target, the first source that it sees, and weights `(targets, sources)`."""
+    starts, weights = _bands(size, target)
+    firsts = range(0, target, _BAND)
+    return [
+        (first, start, band[: target - first])
+        for first, start, band in zip(firsts, starts, weights, strict=True)
+    ]
+
+
+@functools.lru_cache(maxsize=64)
+def _column_bands(size, target, channels):
+    """The same for columns whose channels lie side by side, with weights `(sources, targets)`."""
+    starts, weights = _bands(size, target)
+    count, targets, sources = weights.shape
+    of_channels = np.zeros((count, sources, channels, targets, channels), "float32")
+    for channel in range(channels):
+        of_channels[:, :, channel, :, channel] = weights.swapaxes(1, 2)
+    of_channels = of_channels.reshape(count, sources * channels, targets * channels)
+    firsts = range(0, target * channels, _BAND * channels)
+    return [
+        (first, start * channels, band[:, : target * channels - first])
+        for first, start, band in zip(firsts, starts, of_channels, strict=True)
+    ]
+
+
+def _bands(size, target):
+    """The first source of each band, and weights `(bands, targets, sources)`."""
+    scale = size / target
+    reach = max(scale, 1.0)
+    targets = np.arange(-(-target // _BAND) * _BAND).reshape(-1, _BAND)
+    centres = (np.minimum(targets, target - 1) + 0.5) * scale
+    length = min(size, int((_BAND - 1) * scale + 2 * reach) + 2)
+    starts = np.clip(np.floor(centres[:, 0] - reach), 0, size - length).astype(int)
+    sources = starts[:, None] + np.arange(length) + 0.5
+    weights = np.maximum(0, 1 - np.abs(sources[:, None] - centres[..., None]) / reach)
+    weights /= weights.sum(axis=-1, keepdims=True)
+    return starts.tolist(), weights.astype("float32")
