@@ -1,0 +1,81 @@
+"""Seconds and memory that an `ImageIndex` takes for more and more files.
+
+The files are copies of one small JPEG. Each measurement is a process of its own; the sizes take
+turns. Linear is a ratio of 1 to ten times the time of a tenth of the files.
+"""
+
+import argparse
+import io
+import itertools
+import json
+import pathlib
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+from PIL import Image
+
+import keras_deepfake as kd
+
+
+def measure(directory):
+    """Print the seconds, and the megabytes beyond those of Python and its libraries."""
+    kd.datasets.ImageIndex  # noqa: B018 (loads on first use)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    kd.datasets.ImageIndex.from_directory(directory)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps([seconds, (peak - before) / 1024]))
+
+
+def write_copies(directory, count):
+    content = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype("uint8")
+    Image.fromarray(pixels).save(content, "JPEG")
+    for name in ("fake", "real"):
+        folder = directory / name
+        folder.mkdir(parents=True)
+        for i in range(count // 2):
+            (folder / f"{i}.jpg").write_bytes(content.getvalue())
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--files", type=int, nargs="+", default=[1000, 10_000, 100_000])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        measure(options.child)
+        return
+    found = {count: [] for count in options.files}
+    with tempfile.TemporaryDirectory() as made:
+        for count in options.files:
+            write_copies(pathlib.Path(made, str(count)), count)
+        for turn in range(options.rounds):
+            for count in options.files[:: 1 if turn % 2 else -1]:
+                command = [sys.executable, __file__, "--child", f"{made}/{count}"]
+                output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+                found[count].append(json.loads(output.stdout.splitlines()[-1]))
+                print(f"round {turn + 1}, {count} files: {found[count][-1]}", file=sys.stderr)
+    medians = {
+        count: [statistics.median(values) for values in zip(*pairs, strict=True)]
+        for count, pairs in found.items()
+    }
+    print("| an index of files | ours | in proportion to fewer | ratio |\n|---|---|---|---|")
+    for fewer, count in itertools.pairwise(options.files):
+        seconds, memory = medians[count]
+        expected = medians[fewer][0] * count / fewer
+        print(
+            f"| {count} files, {memory:.0f} MB more memory | {seconds:.1f} s | {expected:.1f} s "
+            f"| {expected / seconds:.2f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
