@@ -1,15 +1,20 @@
-"""Images a second of `classification_dataset` next to Keras's own loader.
+"""Images a second of `classification_dataset` next to Keras's own loader, and its memory.
 
 Both decode the same files, give float32 in [0, 1] with one-hot labels in batches, and prefetch;
 both know the list of files beforehand. They take turns, so that whatever else the machine does
 hits both alike. The peer is `keras.utils.image_dataset_from_directory` with the rescaling and
 prefetching that its documentation adds. Where images have another size than asked for, ours
-antialiases and the peer does not; at their own size neither resizes.
+antialiases and the peer does not; at their own size neither resizes. Later epochs are those of
+`cache="memory"`; the peer has its `.cache()` only in the second row of them. The memory is the peak
+of a process of its own that reads all images, and its peer is the same for a quarter of them.
 """
 
 import argparse
 import pathlib
+import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 
@@ -39,13 +44,13 @@ def write_images(directory, count, sizes):
 
 
 def images_a_second(dataset):
-    """Returns images a second, and images a second of processor time."""
-    start, start_cpu = time.perf_counter(), time.process_time()
+    start = time.perf_counter()
     count = sum(len(x) for x, _ in dataset)
-    return count / (time.perf_counter() - start), count / (time.process_time() - start_cpu)
+    return count / (time.perf_counter() - start)
 
 
-def compare(directory, image_size, batch_size, rounds):
+def contestants(directory, image_size, batch_size):
+    """Datasets by name; those that keep their images have been read once."""
     index = kd.datasets.ImageIndex.from_directory(directory)
     peer = keras.utils.image_dataset_from_directory(
         directory,
@@ -56,38 +61,70 @@ def compare(directory, image_size, batch_size, rounds):
         shuffle=False,
         verbose=False,
     )
-    contestants = {
-        "image_dataset_from_directory": peer.map(
+
+    def scaled(dataset):
+        return dataset.map(
             lambda x, y: (x / 255.0, y), num_parallel_calls=tf.data.AUTOTUNE
-        ).prefetch(tf.data.AUTOTUNE),
-        "classification_dataset": kd.datasets.classification_dataset(index, image_size, batch_size),
+        ).prefetch(tf.data.AUTOTUNE)
+
+    def ours(cache=None):
+        return kd.datasets.classification_dataset(index, image_size, batch_size, cache=cache)
+
+    return {
+        "ours": ours(),
+        "ours, kept": ours("memory"),
+        "image_dataset_from_directory": scaled(peer),
+        "image_dataset_from_directory, .cache()": scaled(peer.cache()),
     }
-    print(f"{index} at {image_size}, batches of {batch_size}, {rounds} rounds")
-    speeds = {name: [] for name in contestants}
-    progress = keras.utils.Progbar(rounds + 1)
+
+
+def peak_memory(directory, image_size, batch_size, share):
+    """Megabytes of a process that reads a share of the images."""
+    command = [sys.executable, __file__, directory, "--child", str(share)]
+    command += ["--image-size", str(image_size[0]), "--batch-size", str(batch_size)]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return float(output.splitlines()[-1])
+
+
+def measure_memory(directory, image_size, batch_size, share):
+    index = kd.datasets.ImageIndex.from_directory(directory)
+    index = index.subset(share, seed=0)
+    for _ in kd.datasets.classification_dataset(index, image_size, batch_size):
+        pass
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def compare(directory, image_size, batch_size, rounds):
+    datasets = contestants(directory, image_size, batch_size)
+    speeds = {name: [] for name in datasets}
     for turn in range(rounds + 1):
-        # Every other round in the other order; the first one only warms up.
-        for name in list(contestants)[:: 1 if turn % 2 else -1]:
-            speed = images_a_second(contestants[name])
+        # Every other round in the other order; the first one only warms up, and fills the caches.
+        for name in list(datasets)[:: 1 if turn % 2 else -1]:
+            speed = images_a_second(datasets[name])
             if turn:
                 speeds[name].append(speed)
-        progress.update(turn + 1)
-    # Processor time tells what an image costs, also on a machine that is busy with other work.
-    for unit, clock in (("second", 0), ("processor second", 1)):
-        medians, rounds = [], []
-        for name, pairs in speeds.items():
-            values = [pair[clock] for pair in pairs]
-            rounds.append(values)
-            medians.append(statistics.median(values))
-            print(
-                f"{name:30s} {medians[-1]:6.0f} images a {unit} "
-                f"({min(values):.0f} to {max(values):.0f})"
-            )
-        ratios = [ours / peer for peer, ours in zip(*rounds, strict=True)]
-        print(
-            f"{'ratio of the medians':30s} {medians[1] / medians[0]:6.2f} "
-            f"(single rounds {min(ratios):.2f} to {max(ratios):.2f})"
-        )
+        print(f"round {turn} of {rounds}", file=sys.stderr)
+    speeds = {name: statistics.median(values) for name, values in speeds.items()}
+    print(
+        f"| images a second of {image_size[0]} px, batches of {batch_size} | ours "
+        "| the alternative named | ratio |\n|---|---|---|---|"
+    )
+    for label, ours, peer in (
+        ("first epoch", "ours", "image_dataset_from_directory"),
+        ("later epochs, kept in memory", "ours, kept", "image_dataset_from_directory"),
+        ("later epochs, kept in memory", "ours, kept", "image_dataset_from_directory, .cache()"),
+    ):
+        ratio = speeds[ours] / speeds[peer]
+        print(f"| {label}; {peer} | {speeds[ours]:.0f} | {speeds[peer]:.0f} | {ratio:.2f} |")
+    peaks = {1: [], 0.25: []}
+    for _ in range(min(rounds, 5)):
+        for share, values in peaks.items():
+            values.append(peak_memory(directory, image_size, batch_size, share))
+    all_images, quarter = map(statistics.median, peaks.values())
+    print(
+        f"| peak memory; a quarter of the images | {all_images:.0f} MB | {quarter:.0f} MB "
+        f"| {all_images / quarter:.2f} |"
+    )
 
 
 def main():
@@ -96,10 +133,14 @@ def main():
         "directory", nargs="?", help="folder with fake/ and real/; made of noise by default"
     )
     parser.add_argument("--image-size", type=int, default=256)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--child", type=float, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     image_size = (arguments.image_size, arguments.image_size)
+    if arguments.child:
+        measure_memory(arguments.directory, image_size, arguments.batch_size, arguments.child)
+        return
     with tempfile.TemporaryDirectory() as made:
         if arguments.directory is None:
             write_images(made, 400, [image_size])
