@@ -14,8 +14,8 @@ NAV = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("\nnav:\n")[1]
 
 def test_every_page_is_in_the_navigation():
     pages = {path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md")}
-    # What `make benchmark` writes is read where it was measured.
-    assert set(re.findall(r"[\w/-]+\.md", NAV)) == pages - {"benchmarks.md"}
+    # `make benchmark` writes that page.
+    assert set(re.findall(r"[\w/-]+\.md", NAV)) == pages | {"benchmarks.md"}
 
 
 def test_every_folder_of_the_package_has_a_page_of_the_reference():
