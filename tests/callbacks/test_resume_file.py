@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import keras_deepfake as kd
+from keras_deepfake._locks import hold_lock
 from keras_deepfake.callbacks._random_states import random_states
 
 IMAGES = np.random.default_rng(0).random((12, 8, 8, 3), "float32")
@@ -285,15 +286,17 @@ def faces(folder):
 
 def test_two_do_not_write_one_file(tmp_path):
     """The lock is one that another process meets as well: tests/test_locks.py."""
-    path = tmp_path / "resume.state"
+    path, lock = tmp_path / "resume.state", tmp_path / ".resume.state.lock"
 
     class Second(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             with pytest.raises(ValueError, match="Another process works on the same files"):
-                fit(plain_model(), path)
+                hold_lock(lock)
 
     assert fit(plain_model(), path, epochs=1, callbacks=[Second()]).epoch == [0]
     assert [p.name for p in tmp_path.iterdir()] == ["resume.state"]
+    with hold_lock(lock), pytest.raises(ValueError, match="Another process works on the same"):
+        fit(plain_model(), path)
 
 
 def test_full_disk(tmp_path, monkeypatch):
