@@ -89,9 +89,17 @@ class Crash(keras.callbacks.Callback):
             raise InterruptedError
 
 
-def crash(path, epoch, **arguments):
+def crash(path, epoch):
     with pytest.raises(InterruptedError):
-        train(path, callbacks=[Crash(epoch)], **arguments)
+        train(path, callbacks=[Crash(epoch)])
+
+
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory):
+    """The file of a training that ended in its third epoch."""
+    path = tmp_path_factory.mktemp("crashed") / "resume.state"
+    crash(path, 2)
+    return path.read_bytes()
 
 
 @pytest.mark.usefixtures("in_graphs")
@@ -210,14 +218,13 @@ def test_low_precision(dtype, tmp_path):
         ({"epochs": 1}, "2 finished epochs, more than `epochs=1`"),
     ],
 )
-def test_file_of_another_training(change, message, tmp_path):
+def test_file_of_another_training(change, message, crashed, tmp_path):
     path = tmp_path / "resume.state"
-    crash(path, 2)
-    before = path.read_bytes()
+    path.write_bytes(crashed)
     with pytest.raises(ValueError, match="does not fit this training") as error:
         train(path, **change)
     assert error.match(message)
-    assert path.read_bytes() == before
+    assert path.read_bytes() == crashed
 
 
 def truncate(path):
@@ -237,9 +244,9 @@ def rewrite(path):
 
 @pytest.mark.once
 @pytest.mark.parametrize("damage", [truncate, flip, rewrite, lambda path: path.write_bytes(b"")])
-def test_damaged_file_stops_the_training_before_it_starts(damage, tmp_path):
+def test_damaged_file_stops_the_training_before_it_starts(damage, crashed, tmp_path):
     path = tmp_path / "resume.state"
-    crash(path, 1)
+    path.write_bytes(crashed)
     damage(path)
     with pytest.raises(ValueError, match=r"resume\.state' is damaged or was not written by"):
         train(path, [Crash(0)])
