@@ -1,16 +1,22 @@
 """Many image files, one after the other, read in threads."""
 
 import collections
+import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from keras_deepfake.datasets._inspection import inspect_image
 from keras_deepfake.datasets.image_files import convert_image, read_pixels
+from keras_deepfake.datasets.image_resizing import resize_images
 
 # Decoding and resizing run outside Python's lock.
 _THREADS = max(2, min(8, os.cpu_count() or 2))
 # Files that one thread reads at a time.
 _FILES = 16
+# Of images that are resized together.
+_VALUES = 2**23
 
 
 def stream_images(paths, image_size=None, headers=None):
@@ -48,8 +54,17 @@ def _read(paths, image_size, headers, part):
         path = paths[position]
         try:
             header = inspect_image(path) if headers is None else headers[position]
-            pixels = read_pixels(path, *header)
+            pairs.append((position, np.asarray(read_pixels(path, *header))))
         except ValueError:
             continue
-        pairs.append((position, convert_image(pixels, image_size)))
-    return pairs
+    if image_size is None:
+        return [(position, convert_image(pixels, None)) for position, pixels in pairs]
+    # Neighbours of one size are resized together, outside Python's lock for longer.
+    resized = []
+    for _, neighbours in itertools.groupby(pairs, key=lambda pair: pair[1].shape):
+        neighbours = list(neighbours)
+        count = max(1, _VALUES // neighbours[0][1].size)
+        for start in range(0, len(neighbours), count):
+            positions, images = zip(*neighbours[start : start + count], strict=True)
+            resized += zip(positions, resize_images(np.stack(images), image_size), strict=True)
+    return resized
