@@ -25,10 +25,11 @@ test: $(VENV)/.$(subst $(comma),-,$(EXTRAS))
 		KERAS_BACKEND=$$backend $(VENV)/bin/python -m pytest -n 2 --dist worksteal || failed="$$failed $$backend"; \
 	done; [ -z "$$failed" ] || { echo "failed on:$$failed"; exit 1; }
 
-# Thousands of damaged files instead of a hundred.
+# Thousands of damaged files instead of a hundred, and twenty kills instead of two.
 test-full: test
 	ROBUSTNESS_TESTS=full KERAS_BACKEND=tensorflow $(VENV)/bin/python -m pytest -n 2 --dist worksteal \
-		tests/robustness/test_mutated_images.py tests/robustness/test_mutated_models.py
+		tests/robustness/test_mutated_images.py tests/robustness/test_mutated_models.py \
+		tests/robustness/test_kills.py
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet --clean

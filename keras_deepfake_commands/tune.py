@@ -230,7 +230,9 @@ def run(options):
     for name, space, hp in (("best", hypermodel, best), ("study", study, defaults)):
         print(f"\nTraining the {name} configuration: {space.settings(hp)}")
         detector = _train(space, hp, options, data, validation)
-        detector.save(os.path.join(options.output, f"{name}.keras"))
+        unfinished = os.path.join(options.output, f".{name}.keras")
+        detector.save(unfinished)
+        os.replace(unfinished, os.path.join(options.output, f"{name}.keras"))
         reports[name] = kd.evaluation.evaluate_detector(detector, test)
         reports[name].save(os.path.join(options.output, f"{name}.html"))
     print("\nOn the test images, which neither the search nor a training has seen:")

@@ -145,8 +145,8 @@ def _threshold(detector, threshold):
     if threshold is not None:
         return check_number("threshold", threshold, 0, 1), "stated by the caller"
     if not detector.validation_digests:
-        return detector.threshold, "not chosen on validation images"
-    source = "stored in the model, chosen on validation images"
+        return detector.threshold, "not chosen by calibration"
+    source = "stored in the model, chosen by calibration"
     if detector.false_positive_rate is not None:
         rate = 100 * detector.false_positive_rate
         source += f" for a false-positive rate of at most {rate:g} %"

@@ -1,6 +1,7 @@
 """A detector as one file or folder that needs no Keras, and the card that describes it."""
 
 import contextlib
+import glob
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import keras
 
 from keras_deepfake._arguments import check_choice, check_flag, check_path
+from keras_deepfake._locks import hold_lock
 from keras_deepfake.export._agreement import check_agreement, check_rounded
 from keras_deepfake.export._converters import write_litert, write_onnx, write_saved_model
 from keras_deepfake.export._runtimes import litert_runtime, onnx_runtime, saved_model_runtime
@@ -106,9 +108,9 @@ def export_detector(
 
     Raises:
         ValueError: If an argument does not fit the description, something is at `path` already,
-            the backend cannot write the format, a package for it is missing, the detector has an
-            operation that the format lacks, or the artifact disagrees with the detector. Nothing
-            is left behind then.
+            another process writes it, the backend cannot write the format, a package for it is
+            missing, the detector has an operation that the format lacks, or the artifact
+            disagrees with the detector. Nothing is left behind then.
         OSError: If nothing can be written at `path`.
 
     Example:
@@ -152,10 +154,11 @@ def export_detector(
         }
         text = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False)
         (folder / "card").write_text(f"{text}\n", encoding="utf-8")
+        # An artifact is never without its card, by which the next export knows it for its own.
+        (folder / "card").replace(_card_path(path))
         if path.exists():
             path.rename(folder / "replaced")
         artifact.rename(path)
-        (folder / "card").replace(_card_path(path))
     return card
 
 
@@ -228,12 +231,17 @@ def _check_dtypes(detector, format):
 @contextlib.contextmanager
 def _temporary_folder(path):
     """A folder beside `path` that goes with all that is still in it."""
-    folder = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
+    stem = f".{path.name[:100]}"
+    with hold_lock(path.with_name(f"{stem}.lock")):
+        # What killed exports have left.
+        for leftover in path.parent.glob(f"{glob.escape(stem)}.*.tmp"):
+            shutil.rmtree(leftover)
+        folder = path.with_name(f"{stem}.{secrets.token_hex(4)}.tmp")
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
 
 
 def _write(detector, artifact, format):

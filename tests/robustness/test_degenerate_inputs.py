@@ -71,9 +71,7 @@ def test_one_image(classifier, name):
 
 @pytest.mark.parametrize("name", sorted({*OF_IMAGES} - {"predict_images", "scores"}))
 def test_no_image(classifier, name):
-    with pytest.raises(
-        ValueError, match=r"no images|one or more|both classes|all 2|nothing"
-    ):
+    with pytest.raises(ValueError, match=r"no images|one or more|both classes|all 2|nothing"):
         OF_IMAGES[name](classifier, IMAGES[:0], LABELS[:0])
 
 
