@@ -33,5 +33,5 @@ def test_a_saved_detector_and_none(run, tmp_path, capsys):
 
 
 def test_mistakes_end_in_one_line(run):
-    with pytest.raises(SystemExit, match=r"^export_detector\.py: .*no file 'missing.keras'\.$"):
+    with pytest.raises(SystemExit, match=r"^export_detector\.py: there is no file [^\n]*\.$"):
         run("missing.keras", "out.onnx")

@@ -227,7 +227,7 @@ def twice():
     ("arguments", "reason"),
     [
         ({"images": IMAGES * 255}, r"pixel values in \[0, 1\]"),
-        ({"images": IMAGES * np.nan}, "`images` must hold finite"),
+        ({"images": IMAGES * np.nan}, r"`images\[0\]` must hold finite"),
         ({"images": IMAGES[:0]}, "`images` must be an array of one or more images"),
         ({"images": IMAGES[0]}, r"got shape \(4, 6, 2\)"),
         ({"images": IMAGES[:, :3]}, r"takes, \(None, 4, 6, 2\); got \(3, 3, 6, 2\)"),

@@ -46,7 +46,7 @@ def test_errors():
         reconstruction_error_map(poisoned, IMAGES)
     with pytest.raises(ValueError, match=r"pixel values in \[0, 1\]"):
         reconstruction_error_map(halving, IMAGES * 255)
-    with pytest.raises(ValueError, match="`images` must hold finite"):
+    with pytest.raises(ValueError, match=r"`images\[0\]` must hold finite"):
         reconstruction_error_map(halving, IMAGES * np.nan)
     with pytest.raises(ValueError, match="one or more images"):
         reconstruction_error_map(halving, IMAGES[:0])

@@ -195,7 +195,7 @@ def test_a_search_of_several_processes_goes_on_in_one(tmp_path, monkeypatch):
         ({"x": np.zeros((0, 8, 8, 3)), "y": np.zeros((0, 8, 8, 3))}, "one or more"),
         ({"x": 255 * IMAGES}, r"`x` .*\[0, 1\]"),
         ({"x": (255 * IMAGES).astype("uint8")}, "`x` .*uint8. Divide them by 255"),
-        ({"x": np.where(IMAGES > 0.9, np.nan, IMAGES)}, "`x` .*NaN"),
+        ({"x": np.where(IMAGES > 0.9, np.nan, IMAGES)}, r"`x\[0\]` .*NaN"),
         ({"validation_data": (IMAGES - 1, IMAGES)}, "`validation_data` .*values from -"),
         (
             {"x": tf.data.Dataset.from_tensors((255 * IMAGES, IMAGES)), "y": None},

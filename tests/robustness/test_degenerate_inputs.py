@@ -54,6 +54,7 @@ def test_pixels_that_are_not_finite(classifier, name, value):
         OF_IMAGES[name](classifier, images, LABELS)
 
 
+@pytest.mark.filterwarnings("ignore:On the validation images the probabilities do not favour")
 @pytest.mark.parametrize("name", OF_IMAGES)
 def test_images_of_one_colour(classifier, name):
     OF_IMAGES[name](classifier, np.full_like(IMAGES, 0.5), LABELS)
