@@ -154,10 +154,11 @@ def export_detector(
         }
         text = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False)
         (folder / "card").write_text(f"{text}\n", encoding="utf-8")
-        # An artifact is never without its card, by which the next export knows it for its own.
-        (folder / "card").replace(_card_path(path))
+        # An artifact is never without its card, by which the next export knows it for its own, nor
+        # beside the card of another one.
         if path.exists():
             path.rename(folder / "replaced")
+        (folder / "card").replace(_card_path(path))
         artifact.rename(path)
     return card
 
@@ -176,8 +177,10 @@ def _check_target(path, format, overwrite):
     if not path.parent.is_dir():
         raise ValueError(f"`path`={shown!r} lies in a folder that does not exist.")
     card = _card_path(path)
+    # A killed export may leave its card alone; then its folder is there too.
+    finished = path.exists() or not _leftovers(path)
     for old in (path, card):
-        if old.exists() and not overwrite:
+        if old.exists() and finished and not overwrite:
             raise ValueError(
                 f"`path`={shown!r} cannot be written, as {old.name!r} is there already; choose "
                 "another, or replace it with `overwrite=True`."
@@ -231,17 +234,24 @@ def _check_dtypes(detector, format):
 @contextlib.contextmanager
 def _temporary_folder(path):
     """A folder beside `path` that goes with all that is still in it."""
-    stem = f".{path.name[:100]}"
-    with hold_lock(path.with_name(f"{stem}.lock")):
-        # What killed exports have left.
-        for leftover in path.parent.glob(f"{glob.escape(stem)}.*.tmp"):
+    with hold_lock(path.with_name(f"{_stem(path)}.lock")):
+        for leftover in _leftovers(path):
             shutil.rmtree(leftover)
-        folder = path.with_name(f"{stem}.{secrets.token_hex(4)}.tmp")
+        folder = path.with_name(f"{_stem(path)}.{secrets.token_hex(4)}.tmp")
         folder.mkdir()
         try:
             yield folder
         finally:
             shutil.rmtree(folder)
+
+
+def _stem(path):
+    return f".{path.name[:100]}"
+
+
+def _leftovers(path):
+    """The folders of exports that were killed."""
+    return list(path.parent.glob(f"{glob.escape(_stem(path))}.*.tmp"))
 
 
 def _write(detector, artifact, format):

@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import keras
 import numpy as np
@@ -246,6 +247,49 @@ def test_what_an_earlier_export_left(detector, tmp_path):
     assert first["metrics"] is None
     assert second["sha256"].keys() == first["sha256"].keys()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["served", "served.json"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("moves", range(3))
+def test_a_kill_between_two_files(detector, overwrite, moves, tmp_path, monkeypatch):
+    """No card stands beside the artifact of another export, and starting again needs no help."""
+    path, card = tmp_path / "a.onnx", tmp_path / "a.onnx.json"
+    contents = iter("abc")
+    monkeypatch.setattr(
+        detector_export, "_write", lambda detector, path, format: path.write_text(next(contents))
+    )
+    monkeypatch.setattr(detector_export, "check_agreement", lambda *arguments: None)
+
+    def check_pair():
+        expected = hashlib.sha256(path.read_bytes()).hexdigest()
+        assert json.loads(card.read_text())["sha256"] == {"a.onnx": expected}
+
+    if overwrite:
+        export_detector(detector, path)
+    done = []
+
+    def until_killed(move):
+        def moved(source, target):
+            if len(done) == moves:
+                raise KeyboardInterrupt
+            done.append(target)
+            return move(source, target)
+
+        return moved
+
+    with monkeypatch.context() as patch:
+        for name in ("rename", "replace"):
+            patch.setattr(pathlib.Path, name, until_killed(getattr(pathlib.Path, name)))
+        # Nobody tidies up after a process that was killed.
+        patch.setattr(detector_export.shutil, "rmtree", lambda folder: None)
+        with pytest.raises(KeyboardInterrupt) if moves < 2 + overwrite else nullcontext():
+            export_detector(detector, path, overwrite=overwrite)
+    assert len(done) == min(moves, 2 + overwrite)
+    if path.exists():
+        check_pair()
+    export_detector(detector, path, overwrite=path.exists())
+    check_pair()
+    assert sorted(os.listdir(tmp_path)) == ["a.onnx", "a.onnx.json"]
 
 
 def test_a_folder_of_somebody_else_stays(detector, tmp_path):
