@@ -1,7 +1,6 @@
 """Many image files, one after the other, read in threads."""
 
 import collections
-import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -49,22 +48,38 @@ def stream_images(paths, image_size=None, headers=None):
 
 def _read(paths, image_size, headers, part):
     """A list of the pairs of one part of the positions."""
+    decoded = _decode(paths, headers, part)
+    if image_size is None:
+        return [(position, convert_image(pixels, None)) for position, pixels in decoded]
+    # Neighbours of one size are resized together, outside Python's lock for longer.
     pairs = []
+    for neighbours in _neighbours(decoded):
+        positions, images = zip(*neighbours, strict=True)
+        pairs += zip(positions, resize_images(np.stack(images), image_size), strict=True)
+    return pairs
+
+
+def _decode(paths, headers, part):
     for position in part:
         path = paths[position]
         try:
             header = inspect_image(path) if headers is None else headers[position]
-            pairs.append((position, np.asarray(read_pixels(path, *header))))
+            pixels = np.asarray(read_pixels(path, *header))
         except ValueError:
             continue
-    if image_size is None:
-        return [(position, convert_image(pixels, None)) for position, pixels in pairs]
-    # Neighbours of one size are resized together, outside Python's lock for longer.
-    resized = []
-    for _, neighbours in itertools.groupby(pairs, key=lambda pair: pair[1].shape):
-        neighbours = list(neighbours)
-        count = max(1, _VALUES // neighbours[0][1].size)
-        for start in range(0, len(neighbours), count):
-            positions, images = zip(*neighbours[start : start + count], strict=True)
-            resized += zip(positions, resize_images(np.stack(images), image_size), strict=True)
-    return resized
+        yield position, pixels
+
+
+def _neighbours(pairs):
+    """Yields lists of pairs whose images have one size: few of large images, or only one."""
+    waiting = []
+    for position, pixels in pairs:
+        if waiting and waiting[0][1].shape != pixels.shape:
+            yield waiting
+            waiting = []
+        waiting.append((position, pixels))
+        if (len(waiting) + 1) * pixels.size > _VALUES:
+            yield waiting
+            waiting = []
+    if waiting:
+        yield waiting

@@ -7,6 +7,7 @@ import tensorflow as tf
 from PIL import Image
 
 import keras_deepfake as kd
+from keras_deepfake.datasets import image_streams
 from keras_deepfake.datasets.image_resizing import resize_image
 from keras_deepfake.datasets.image_streams import stream_images
 
@@ -124,3 +125,21 @@ def test_resizing_is_the_antialiased_triangle(size, image_size):
     expected = tf.image.resize(image, image_size, antialias=True) / 255
     np.testing.assert_allclose(resize_image(image, image_size), expected, atol=2e-6)
     assert resize_image(np.full((*size, 3), 255, "uint8"), image_size).max() == 1
+
+
+def test_large_images_do_not_wait_for_each_other(paths, monkeypatch):
+    events = []
+
+    def read_pixels(path, *header):
+        events.append("read")
+        return np.zeros((2000, 1500, 3), "uint8")
+
+    def resize_images(images, image_size):
+        events.append(len(images))
+        return np.zeros((len(images), *image_size, 3), "float32")
+
+    monkeypatch.setattr(image_streams, "read_pixels", read_pixels)
+    monkeypatch.setattr(image_streams, "resize_images", resize_images)
+    pairs = image_streams._read(paths, (8, 8), [(2000, 1500, 0)] * 4, range(4))
+    assert [position for position, _ in pairs] == [0, 1, 2, 3]
+    assert events == ["read", 1] * 4
