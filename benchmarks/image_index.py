@@ -9,7 +9,6 @@ import io
 import itertools
 import json
 import pathlib
-import resource
 import statistics
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import tempfile
 import time
 
 import numpy as np
+from peak_memory import peak_memory
 from PIL import Image
 
 import keras_deepfake as kd
@@ -25,12 +25,12 @@ import keras_deepfake as kd
 def measure(directory):
     """Print the seconds, and the megabytes beyond those of Python and its libraries."""
     read = kd.datasets.ImageIndex.from_directory  # which loads what it needs
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     start = time.perf_counter()
     read(directory)
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps([seconds, (peak - before) / 1024]))
+    peak = peak_memory()
+    print(json.dumps([seconds, peak - before]))
 
 
 def write_copies(directory, count):

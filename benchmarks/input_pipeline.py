@@ -11,7 +11,6 @@ of a process of its own that reads all images, and its peer is the same for a qu
 
 import argparse
 import pathlib
-import resource
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
+from peak_memory import peak_memory
 from PIL import Image
 
 import keras_deepfake as kd
@@ -78,7 +78,7 @@ def contestants(directory, image_size, batch_size):
     }
 
 
-def peak_memory(directory, image_size, batch_size, share):
+def memory_of(directory, image_size, batch_size, share):
     """Megabytes of a process that reads a share of the images."""
     command = [sys.executable, __file__, directory, "--child", str(share)]
     command += ["--image-size", str(image_size[0]), "--batch-size", str(batch_size)]
@@ -91,7 +91,7 @@ def measure_memory(directory, image_size, batch_size, share):
     index = index.subset(share, seed=0)
     for _ in kd.datasets.classification_dataset(index, image_size, batch_size):
         pass
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(peak_memory())
 
 
 def compare(directory, image_size, batch_size, rounds):
@@ -119,7 +119,7 @@ def compare(directory, image_size, batch_size, rounds):
     peaks = {1: [], 0.25: []}
     for _ in range(min(rounds, 5)):
         for share, values in peaks.items():
-            values.append(peak_memory(directory, image_size, batch_size, share))
+            values.append(memory_of(directory, image_size, batch_size, share))
     all_images, quarter = map(statistics.median, peaks.values())
     print(
         f"| peak memory; a quarter of the images | {all_images:.0f} MB | {quarter:.0f} MB "

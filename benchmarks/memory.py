@@ -7,7 +7,6 @@ Python and Keras included. The processes take turns.
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -18,6 +17,7 @@ def measure(options):
     """Print the peak memory in GB and the seconds of a training step."""
     import keras
     import numpy as np
+    from peak_memory import peak_memory
 
     import keras_deepfake as kd
 
@@ -31,8 +31,7 @@ def measure(options):
         start = time.perf_counter()
         model.train_on_batch(images, images)
         seconds.append(time.perf_counter() - start)
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps([kilobytes / 2**20, statistics.median(seconds[1:])]))
+    print(json.dumps([peak_memory() / 2**10, statistics.median(seconds[1:])]))
 
 
 def main(arguments=None):
