@@ -13,34 +13,16 @@ from keras_deepfake.evaluation import _corruptions as apply
 from keras_deepfake.evaluation._detection_metrics import detection_metrics
 from keras_deepfake.evaluation.curves import check_truth_and_scores
 from keras_deepfake.models import as_detector
-from keras_deepfake.models.image_batches import count_images
+from keras_deepfake.models.image_batches import count_images, image_layout
 
+# Levels by default, the range of levels, and the words for one.
 CORRUPTIONS = {
-    "jpeg": (100, 90, 75, 50, 30),
-    "blur": (0.5, 1, 2, 4),
-    "resize": (0.25, 0.5, 0.75, 1.5),
-    "noise": (2, 5, 10, 20),
-    "crop": (0.05, 0.1, 0.2),
-    "brightness": (-0.2, -0.1, 0.1, 0.2),
-}
-
-_RANGES = {
-    "jpeg": (1, 100),
-    "blur": (0.1, 100),
-    "resize": (0.01, 10),
-    "noise": (0, 255),
-    "crop": (0, 0.9),
-    "brightness": (-1, 10),
-}
-
-_LABELS = {
-    "clean": "Unchanged",
-    "jpeg": "JPEG quality {:g}",
-    "blur": "Blur, \N{GREEK SMALL LETTER SIGMA} {:g} px",
-    "resize": "Resized \N{MULTIPLICATION SIGN}{:g} and back",
-    "noise": "Noise, \N{GREEK SMALL LETTER SIGMA} {:g}/255",
-    "crop": "Cropped by {:.0%}",
-    "brightness": "Brightness {:+.0%}",
+    "jpeg": ((100, 90, 75, 50, 30), (1, 100), "JPEG quality {:g}"),
+    "blur": ((0.5, 1, 2, 4), (0.1, 100), "Blur, \N{GREEK SMALL LETTER SIGMA} {:g} px"),
+    "resize": ((0.25, 0.5, 0.75, 1.5), (0.01, 10), "Resized \N{MULTIPLICATION SIGN}{:g} and back"),
+    "noise": ((2, 5, 10, 20), (0, 255), "Noise, \N{GREEK SMALL LETTER SIGMA} {:g}/255"),
+    "crop": ((0.05, 0.1, 0.2), (0, 0.9), "Cropped by {:.0%}"),
+    "brightness": ((-0.2, -0.1, 0.1, 0.2), (-1, 10), "Brightness {:+.0%}"),
 }
 
 
@@ -70,7 +52,10 @@ class RobustnessRow(NamedTuple):
     @property
     def label(self):
         """The corruption and its level in words."""
-        return _LABELS[self.corruption].format(self.level)
+        if self.level is None:
+            return "Unchanged"
+        _, _, words = CORRUPTIONS[self.corruption]
+        return words.format(self.level)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,6 +185,9 @@ def evaluate_robustness(
     threshold = (
         detector.threshold if threshold is None else check_number("threshold", threshold, 0, 1)
     )
+    channels, channels_first = image_layout(detector.input_shape)
+    if channels not in (1, 3):
+        raise ValueError(f"The model must take images of 1 or 3 channels; it takes {channels}.")
 
     is_fake, all_scores = [], []
     progress = keras.utils.Progbar(
@@ -208,7 +196,8 @@ def evaluate_robustness(
     for batch, clean_scores in detector.score_batches(index_or_dataset, batch_size, labelled=True):
         batch.check_read()
         scores = [clean_scores]
-        pixels, channels_first = _to_pixels(batch.pixels)
+        pixels = np.moveaxis(batch.pixels, 1, -1) if channels_first else batch.pixels
+        pixels = np.rint(pixels * 255).astype("uint8")
         for corruption, level in settings[1:]:
             corrupted = [
                 _corrupt(image, corruption, level, (seed, len(is_fake) + place))
@@ -216,7 +205,7 @@ def evaluate_robustness(
             ]
             corrupted = np.stack(corrupted).astype("float32") / 255
             if channels_first:
-                corrupted = corrupted.transpose(0, 3, 1, 2)
+                corrupted = np.moveaxis(corrupted, -1, 1)
             scores.append(detector.score_pixels(corrupted))
         is_fake += [image.label == detector.fake_index for image in batch.images]
         all_scores.append(np.stack(scores))
@@ -236,7 +225,8 @@ def evaluate_robustness(
 
 def _check_corruptions(corruptions):
     """All pairs of a corruption and a level."""
-    corruptions = CORRUPTIONS if corruptions is None else corruptions
+    if corruptions is None:
+        corruptions = {name: levels for name, (levels, _, _) in CORRUPTIONS.items()}
     if not isinstance(corruptions, dict):
         raise ValueError(
             "`corruptions` must be a dictionary from names to levels, such as "
@@ -248,7 +238,7 @@ def _check_corruptions(corruptions):
             raise ValueError(
                 f"`corruptions` must be among {', '.join(map(repr, CORRUPTIONS))}; got {name!r}."
             )
-        low, high = _RANGES[name]
+        _, (low, high), _ = CORRUPTIONS[name]
         for level in np.atleast_1d(levels).tolist():
             if not low <= level <= high or (name == "jpeg" and level != int(level)):
                 raise ValueError(
@@ -258,16 +248,6 @@ def _check_corruptions(corruptions):
                 )
             settings.append((name, int(level) if name == "jpeg" else float(level)))
     return settings
-
-
-def _to_pixels(images):
-    """8-bit images with channels last, and whether they were first."""
-    channels_first = images.shape[-1] not in (1, 3)
-    if channels_first:
-        images = images.transpose(0, 2, 3, 1)
-    if images.shape[-1] not in (1, 3):
-        raise ValueError(f"Images must have 1 or 3 channels; got shape {images.shape}.")
-    return np.clip(np.rint(images * 255), 0, 255).astype("uint8"), channels_first
 
 
 def _corrupt(image, corruption, level, seed):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_deepfake.export._served_model import image_layout
+from keras_deepfake.models.image_batches import image_layout
 
 # How far a probability of the artifact may be from the detector's, and how far one must be from
 # where the verdict changes for the verdict to count.
@@ -17,7 +17,7 @@ ANY_SIZE = (128, 128)
 def check_agreement(detector, run, format):
     """How the artifact agrees with the detector, or what it got wrong."""
     height, width = detector.image_size or ANY_SIZE
-    channels, _ = image_layout(detector)
+    channels, _ = image_layout(detector.input_shape)
     sizes = [(height, width)] * 2
     # What is not RGB is not resized by a detector.
     if channels == 3 or detector.image_size is None:
@@ -58,7 +58,7 @@ def check_rounded(detector, run, images):
     for batch, scores in detector.score_batches(images, max(BATCHES)):
         batch.check_read()
         pixels = batch.pixels
-        if image_layout(detector)[1]:
+        if image_layout(detector.input_shape)[1]:
             pixels = np.moveaxis(pixels, 1, -1)
         expected.append(scores)
         fake.append(run(np.round(pixels * 255).astype("uint8"))[:, detector.fake_index])

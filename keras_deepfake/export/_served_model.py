@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_deepfake.layers import AzimuthalSpectrum
+from keras_deepfake.models.image_batches import image_layout
 
 INPUT, OUTPUT = "images", "probabilities"
 
@@ -21,20 +22,13 @@ def served_model(detector):
         `{"probabilities": …}`, float32 of shape `(batch, 2)`. Images are resized where the
         detector has an `image_size`.
     """
-    channels, channels_first = image_layout(detector)
+    channels, channels_first = image_layout(detector.input_shape)
     images = keras.Input((None, None, channels), dtype="uint8", name=INPUT)
     pixels = RawImages(detector.image_size, channels_first, name="raw_images")(images)
     model = keras.Model(images, {OUTPUT: detector(pixels)}, name="served")
     # Keras exports only what was called once.
     model(ops.zeros((1, *(detector.image_size or (64, 64)), channels), "uint8"))
     return model
-
-
-def image_layout(detector):
-    """The number of channels that a detector takes, and whether they come first."""
-    shape = detector.input_shape
-    channels_first = shape[-1] not in (1, 3) and shape[1] in (1, 3)
-    return shape[1 if channels_first else -1], channels_first
 
 
 class RawImages(keras.layers.Layer):

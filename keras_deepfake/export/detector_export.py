@@ -21,11 +21,11 @@ from keras_deepfake.export._runtimes import litert_runtime, onnx_runtime, saved_
 from keras_deepfake.export._served_model import (
     INPUT,
     OUTPUT,
-    image_layout,
     served_model,
     without_complex_numbers,
 )
 from keras_deepfake.models.detector import as_detector
+from keras_deepfake.models.image_batches import image_layout
 from keras_deepfake.models.prediction import check_finite_weights
 
 _OTHER_BACKEND = (
@@ -287,7 +287,7 @@ def _write(detector, artifact, format):
 
 
 def _description(detector):
-    channels, _ = image_layout(detector)
+    channels, _ = image_layout(detector.input_shape)
     lowest_fake, highest_real = detector.conformal_bounds or (None, None)
     return {
         "input": {

@@ -170,6 +170,12 @@ def count_images(data):
     return None
 
 
+def image_layout(input_shape):
+    """The number of channels that a model takes, and whether they come first."""
+    channels_first = input_shape[-1] not in (1, 3) and input_shape[1] in (1, 3)
+    return input_shape[1 if channels_first else -1], channels_first
+
+
 def _batch(images):
     return ImageBatch(np.stack([image.pixels for image in images]), images)
 
@@ -178,8 +184,7 @@ class _Layout:
     """Brings images to the size and the axes of a model's input."""
 
     def __init__(self, input_shape, image_size):
-        self.channels_first = input_shape[-1] not in (1, 3) and input_shape[1] in (1, 3)
-        self.channels = input_shape[1 if self.channels_first else -1]
+        self.channels, self.channels_first = image_layout(input_shape)
         self.image_size = image_size
 
     def read(self, image):
