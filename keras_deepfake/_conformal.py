@@ -73,17 +73,18 @@ def fit_bounds(is_fake, scores, miscoverage):
         [Sadinle, Lei and Wasserman, 2019](https://doi.org/10.1080/01621459.2017.1395341).
     """
     fakes, reals = np.sort(scores[is_fake]), np.sort(scores[~is_fake])[::-1]
-    lowest_fake = fakes[_rank(fakes, miscoverage, "fake") - 1] - _ROUNDING
-    highest_real = reals[_rank(reals, miscoverage, "real") - 1] + _ROUNDING
+    lowest_fake = fakes[rank_at_rate("abstain", miscoverage, len(fakes), "fake") - 1] - _ROUNDING
+    highest_real = reals[rank_at_rate("abstain", miscoverage, len(reals), "real") - 1] + _ROUNDING
     return max(float(lowest_fake), 0.0), min(float(highest_real), 1.0)
 
 
-def _rank(scores, miscoverage, kind):
+def rank_at_rate(name, rate, count, kind):
+    """⌊rate (count + 1)⌋, the number of `count` scores that a new one is beyond at this rate."""
     # Rounded, lest 0.07 * 100 = 7.000000000000001 and its like decide.
-    rank = min(math.floor(round(miscoverage * (len(scores) + 1), 9)), len(scores))
+    rank = min(math.floor(round(rate * (count + 1), 9)), count)
     if rank < 1:
         raise ValueError(
-            f"`abstain`={miscoverage} needs at least {math.ceil(round(1 / miscoverage, 9)) - 1} "
-            f"{kind} images in `validation`; there are {len(scores)}."
+            f"`{name}`={rate} needs at least {math.ceil(round(1 / rate, 9)) - 1} {kind} images in "
+            f"`validation`; there are {count}."
         )
     return rank

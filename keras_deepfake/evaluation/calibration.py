@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 
 from keras_deepfake._arguments import MOST_PLACES, check_integer, check_number
-from keras_deepfake._conformal import fit_bounds
+from keras_deepfake._conformal import fit_bounds, rank_at_rate
 from keras_deepfake.evaluation.curves import roc_curve
 from keras_deepfake.models import Detector, as_detector
 from keras_deepfake.models.image_batches import image_batches
@@ -113,13 +113,6 @@ def calibrate(
     if abstain is not None:
         abstain = check_number("abstain", abstain, above=0, below=1)
     batch_size = check_integer("batch_size", batch_size, 1, MOST_PLACES)
-    if isinstance(models, (list, tuple)):
-        models = Detector(
-            list(models),
-            class_names=_names(models, validation, class_names),
-            image_size=image_size,
-            fake_class=fake_class,
-        )
     detector = as_detector(models, class_names, fake_class, image_size, validation)
 
     numbers, log_odds, seen = [], [], set()
@@ -194,13 +187,6 @@ def digests(images):
     """A short digest of each image as the model was given it, for finding it again."""
     images = np.asarray(images, dtype="float32")
     return [hashlib.blake2b(image.tobytes(), digest_size=6).hexdigest() for image in images]
-
-
-def _names(models, validation, class_names):
-    """Class names of plain models, from the index if need be."""
-    if class_names is None and all(getattr(m, "class_names", None) is None for m in models):
-        return getattr(validation, "class_names", None)
-    return class_names
 
 
 def _fit_temperature(fakes, log_odds):
@@ -302,14 +288,7 @@ def _balanced_threshold(labels, scores):
 
 def threshold_at_rate(real_scores, rate):
     """The lowest threshold that a new real exceeds with a probability of at most `rate`."""
-    count = len(real_scores)
-    # Rounded, lest 0.07 * 100 = 7.000000000000001 and its like decide.
-    exceeding = math.floor(round(rate * (count + 1), 9))
-    if exceeding < 1:
-        raise ValueError(
-            f"`false_positive_rate`={rate} needs at least {math.ceil(1 / rate) - 1} real images "
-            f"in `validation`; there are {count}."
-        )
+    exceeding = rank_at_rate("false_positive_rate", rate, len(real_scores), "real")
     # So much above that no rounding on another machine makes the two equal.
     threshold = np.sort(real_scores)[-exceeding] + 1e-6
     if threshold > 1:

@@ -300,7 +300,7 @@ def as_detector(model, class_names=None, fake_class=None, image_size=None, data=
 
     Args:
         model: A `Detector`, an `EncoderClassifier`, or any built Keras model from images in
-            [0, 1] to two columns of probabilities, or one.
+            [0, 1] to two columns of probabilities, or one; or a list of the latter two.
         class_names: Strings, the classes in the order of the labels that the model was trained
             on, where it does not hold them itself.
         fake_class: The name of the fake class, where it cannot be recognised.
@@ -338,10 +338,10 @@ def as_detector(model, class_names=None, fake_class=None, image_size=None, data=
         if any(changes[name] != model.arguments()[name] for name in changes):
             detector = Detector(**{**model.arguments(), **changes}, name=model.name)
     else:
-        names = class_names
-        if names is None and getattr(model, "class_names", None) is None:
-            names = index_names
-        detector = Detector(model, class_names=names, image_size=image_size, fake_class=fake_class)
+        members = model if isinstance(model, (list, tuple)) else [model]
+        if class_names is None and all(getattr(m, "class_names", None) is None for m in members):
+            class_names = index_names
+        detector = Detector(model, class_names, image_size=image_size, fake_class=fake_class)
     if index_names is not None:
         _check_index(detector, tuple(index_names), fake_class)
     return detector
