@@ -104,15 +104,6 @@ def precision_recall_curve(is_fake, scores):
     return np.append(precision[::-1], 1.0), np.append(recall[::-1], 0.0), thresholds[::-1]
 
 
-def equal_mass_bins(scores, num_bins):
-    """Number of the equal-mass bin of each score; equal scores share the bin of their mid-rank."""
-    _, group, sizes = np.unique(scores, return_inverse=True, return_counts=True)
-    ends = np.cumsum(sizes)
-    # Twice the middle of the ranks keeps the arithmetic in integers.
-    bins = (2 * ends - sizes) * num_bins // (2 * len(scores))
-    return bins[group]
-
-
 def reliability_curve(is_fake, scores, num_bins=NUM_BINS):
     """Return `(mean_score, fraction_fake, count)` of bins that hold equally many images.
 
@@ -125,7 +116,9 @@ def reliability_curve(is_fake, scores, num_bins=NUM_BINS):
     """
     is_fake, scores = check_truth_and_scores(is_fake, scores)
     num_bins = check_integer("num_bins", num_bins, 1, MOST_PLACES)
-    bins = equal_mass_bins(scores, num_bins)
+    # Equal scores share the bin of their mid-rank, twice which keeps the arithmetic in integers.
+    _, places, sizes = np.unique(scores, return_inverse=True, return_counts=True)
+    bins = ((2 * np.cumsum(sizes) - sizes) * num_bins // (2 * len(scores)))[places]
     count = np.bincount(bins, minlength=num_bins)
     used = count > 0
     count = count[used]

@@ -79,11 +79,10 @@ class HeldOutKindReport(Result):
         names = ("auc", "low", "high", "recall_fake")
         rows = [("kind", "num_fake", *names, *(f"known_{name}" for name in names))]
         for kind, held_out, known in self.rows:
-            parts = [
-                (part["auc"], *part["intervals"]["auc"], part["recall_fake"])
-                for part in (held_out, known)
-            ]
-            rows.append((kind, held_out["n"], *parts[0], *parts[1]))
+            row = [kind, held_out["n"]]
+            for part in (held_out, known):
+                row += [part["auc"], *part["intervals"]["auc"], part["recall_fake"]]
+            rows.append(tuple(row))
         return rows
 
     def kind_table(self):
@@ -91,11 +90,10 @@ class HeldOutKindReport(Result):
         measured = ("AUC", "95 % interval", "Recall")
         rows = [("Kind", "Fakes", *measured, *(f"Known: {name}" for name in measured))]
         for kind, held_out, known in self.rows:
-            parts = [
-                (part["auc"], part["intervals"]["auc"], part["recall_fake"])
-                for part in (held_out, known)
-            ]
-            rows.append((kind, held_out["n"], *parts[0], *parts[1]))
+            row = [kind, held_out["n"]]
+            for part in (held_out, known):
+                row += [part["auc"], part["intervals"]["auc"], part["recall_fake"]]
+            rows.append(row)
         return rows
 
     def __str__(self):

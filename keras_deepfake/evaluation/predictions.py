@@ -87,13 +87,12 @@ class Predictions(Result, collections.abc.Sequence):
         return len(self.rows)
 
     def __getitem__(self, position):
-        return self._of(self.rows[position]) if isinstance(position, slice) else self.rows[position]
+        rows = self.rows[position]
+        return self._with(rows, self.of) if isinstance(position, slice) else rows
 
-    def _of(self, rows, **changes):
-        arguments = {"of": self.of, **changes, "fake_class": self.fake_class}
-        return Predictions(
-            rows, self.class_names, self.threshold, self.conformal_bounds, **arguments
-        )
+    def _with(self, rows, of):
+        bounds = self.conformal_bounds
+        return Predictions(rows, self.class_names, self.threshold, bounds, of, self.fake_class)
 
     def group(self, groups):
         """Gives a verdict on each person, video or whatever else several images are of.
@@ -148,7 +147,7 @@ class Predictions(Result, collections.abc.Sequence):
                 score[None], self.class_names, fake, self.threshold, self.conformal_bounds
             ).tolist()
             rows.append(Prediction(name, _in_order(score, fake), verdict, None, tuple(parts)))
-        return self._of(rows, of="group")
+        return self._with(rows, "group")
 
     def figures(self):
         return {

@@ -322,20 +322,8 @@ class DetectionReport(Result):
 
     def figures(self):
         """The figures without the images; `by_kind` holds those of each kind of forgery."""
-        names = (
-            "metrics",
-            "intervals",
-            "by_kind",
-            "threshold",
-            "threshold_source",
-            "conformal_bounds",
-            "num_images",
-            "num_groups",
-            "num_resamples",
-            "seed",
-            "notes",
-        )
-        figures = {name: getattr(self, name) for name in names}
+        of_images = ("is_fake", "scores", "group_numbers", "resamples", "mistakes")
+        figures = {name: value for name, value in vars(self).items() if name not in of_images}
         return {**figures, "confusion_matrix": self.confusion_matrix.tolist()}
 
     def table(self):
@@ -352,17 +340,10 @@ class DetectionReport(Result):
         """The rows of the table of kinds of forgery, as it is printed."""
         rows = [("Kind", "Fakes", "AUC", "95 % interval", "Recall", "95 % interval")]
         for kind, figures in self.by_kind.items():
-            intervals = figures["intervals"]
-            rows.append(
-                (
-                    kind,
-                    figures["n"],
-                    figures["auc"],
-                    intervals["auc"],
-                    figures["recall_fake"],
-                    intervals["recall_fake"],
-                )
-            )
+            row = [kind, figures["n"]]
+            for name in ("auc", "recall_fake"):
+                row += [figures[name], figures["intervals"][name]]
+            rows.append(row)
         return rows
 
     def summary(self):
