@@ -1,12 +1,34 @@
 """Options that several commands have."""
 
 import os
+import re
 
 
 def add_classes(add, help):
     """Add the options that say which classes there are, and which of them is fake."""
     add("--class-names", nargs=2, metavar="NAME", help=help)
     add("--fake-class", metavar="NAME", help="which of them is fake, if its name does not tell")
+
+
+def add_groups(add, use=""):
+    """Add the option that says which images belong together; `use` ends its help."""
+    what = "part of a file name that names its group, such as the person"
+    add("--group-pattern", metavar="REGEX", help=what + use)
+
+
+def add_model(add):
+    """Add the argument MODEL, which may be left out."""
+    path = "results/detector.keras"
+    what = f"detector saved as .keras (default: {path}, as training writes it)"
+    add("model", metavar="MODEL", nargs="?", default=path, help=what)
+
+
+def read_index(folder, options, class_names):
+    """The images of a folder, labelled where there are class names, by the groups of the option."""
+    import keras_deepfake as kd  # not above: --help need not wait for TensorFlow
+
+    groups = re.compile(options.group_pattern) if options.group_pattern else None
+    return kd.datasets.ImageIndex.from_directory(folder, class_names, groups=groups)
 
 
 def check_model(options):

@@ -4,9 +4,7 @@ Each DATA is a folder with a folder for each class, such as fake/ and real/, rea
 Several are the splits of one data set. The exit status is 1 where a finding is an error.
 """
 
-import re
-
-from keras_deepfake_commands._options import OF_FOLDERS, add_classes
+from keras_deepfake_commands._options import OF_FOLDERS, add_classes, add_groups, read_index
 
 
 def add_options(parser):
@@ -14,25 +12,17 @@ def add_options(parser):
     add("data", metavar="DATA", nargs="+", help="folder with two class folders")
     add("--output", metavar="FILE", help="write a page, .html, or the figures, .json or .csv")
     add_classes(add, OF_FOLDERS)
-    add(
-        "--group-pattern",
-        metavar="REGEX",
-        help="part of a file name that names its group, such as the person",
-    )
+    add_groups(add)
     add("--seed", type=int, default=0, metavar="N", help="seed of the folds (default: 0)")
 
 
 def run(options):
     import keras_deepfake as kd  # not above: --help need not wait for TensorFlow
 
-    groups = re.compile(options.group_pattern) if options.group_pattern else None
     names = options.class_names or kd.datasets.find_class_folders(
         options.data[0], options.fake_class
     )
-    splits = {
-        folder: kd.datasets.ImageIndex.from_directory(folder, names, groups=groups)
-        for folder in options.data
-    }
+    splits = {folder: read_index(folder, options, names) for folder in options.data}
     audit = kd.audit.audit_dataset(splits, options.seed, verbose=1)
     print(f"\n{audit}")
     if options.output:

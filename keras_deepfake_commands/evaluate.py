@@ -6,9 +6,15 @@ forgery. Use images that neither training nor calibration has seen. Without DATA
 drawn; figures on them say nothing about real ones.
 """
 
-import re
-
-from keras_deepfake_commands._options import OF_SIZE, OF_THRESHOLD
+from keras_deepfake_commands._options import (
+    OF_FOLDERS,
+    OF_SIZE,
+    OF_THRESHOLD,
+    add_classes,
+    add_groups,
+    add_model,
+    read_index,
+)
 
 NUM_SYNTHETIC_FACES = 400
 # Not the seed that the training draws its faces by.
@@ -17,13 +23,7 @@ SYNTHETIC_SEED = 1_000_000
 
 def add_options(parser):
     add = parser.add_argument
-    add(
-        "model",
-        metavar="MODEL",
-        nargs="?",
-        default="results/detector.keras",
-        help="saved model (default: results/detector.keras, as training writes it)",
-    )
+    add_model(add)
     add("data", metavar="DATA", nargs="?", help="folder with two class folders")
     add(
         "--output",
@@ -37,19 +37,8 @@ def add_options(parser):
         action="store_true",
         help="repeat with compressed, blurred, … images, several times as long",
     )
-    add(
-        "--class-names",
-        nargs=2,
-        metavar="NAME",
-        help="the class folders in the order of the model's columns (default: recognised, as "
-        "fake/ and real/ or 0_real/ and 1_fake/)",
-    )
-    add("--fake-class", metavar="NAME", help="which of them is fake, if its name does not tell")
-    add(
-        "--group-pattern",
-        metavar="REGEX",
-        help="part of a file name that names its group, such as the person; intervals need it",
-    )
+    add_classes(add, f"in the order of the model's columns, {OF_FOLDERS}")
+    add_groups(add, "; intervals need it")
     add("--threshold", type=float, metavar="F", help=OF_THRESHOLD)
     add("--image-size", type=int, metavar="N", help=OF_SIZE)
 
@@ -64,8 +53,7 @@ def run(options):
         names = names or kd.datasets.find_class_folders(
             options.data, options.fake_class, like=getattr(model, "class_names", None)
         )
-        groups = re.compile(options.group_pattern) if options.group_pattern else None
-        data = kd.datasets.ImageIndex.from_directory(options.data, names, groups=groups)
+        data = read_index(options.data, options, names)
         print(f"{options.data}: {data}")
     detector = kd.models.as_detector(model, names, options.fake_class, image_size)
     if not options.data:
@@ -73,10 +61,8 @@ def run(options):
             raise ValueError("--audit needs DATA: it is about files.")
         size = detector.image_size or (64, 64)
         faces = kd.datasets.synthetic_faces(NUM_SYNTHETIC_FACES, size, seed=SYNTHETIC_SEED)
-        data, kinds = (
-            (faces.images, faces.labels.argmax(1) ^ detector.fake_index),
-            faces.artifacts,
-        )
+        data = (faces.images, faces.labels.argmax(1) ^ detector.fake_index)
+        kinds = faces.artifacts
     sections = []
     if options.audit:
         audit = kd.audit.audit_dataset(data, verbose=1)

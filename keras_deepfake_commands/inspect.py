@@ -7,20 +7,14 @@ the photographs themselves and fetches nothing. Without PATH a photograph is dra
 
 import os
 
-from keras_deepfake_commands._options import OF_THRESHOLD
+from keras_deepfake_commands._options import OF_THRESHOLD, add_model
 
 SIDE = 160  # of a face that is drawn
 
 
 def add_options(parser):
     add = parser.add_argument
-    add(
-        "model",
-        metavar="MODEL",
-        nargs="?",
-        default="results/detector.keras",
-        help="detector saved as .keras (default: results/detector.keras)",
-    )
+    add_model(add)
     add("paths", metavar="PATH", nargs="*", help="photograph, or folder, searched recursively")
     add(
         "--output",

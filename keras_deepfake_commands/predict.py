@@ -9,20 +9,20 @@ drawn.
 import os
 import tempfile
 
-from keras_deepfake_commands._options import OF_MODEL, OF_SIZE, OF_THRESHOLD, add_classes
+from keras_deepfake_commands._options import (
+    OF_MODEL,
+    OF_SIZE,
+    OF_THRESHOLD,
+    add_classes,
+    add_model,
+)
 
 NUM_SYNTHETIC_FACES = 20
 
 
 def add_options(parser):
     add = parser.add_argument
-    add(
-        "model",
-        metavar="MODEL",
-        nargs="?",
-        default="results/detector.keras",
-        help="detector saved as .keras (default: results/detector.keras)",
-    )
+    add_model(add)
     add("paths", metavar="PATH", nargs="*", help="image, or folder that is searched recursively")
     add("--faces", action="store_true", help="find the faces of photographs first")
     add("--output", metavar="FILE.csv", help="write a CSV file instead of printing a table")

@@ -15,9 +15,8 @@ A run that was killed goes on where it was when it is started again with the sam
 
 import dataclasses
 import os
-import re
 
-from keras_deepfake_commands._options import OF_FOLDERS, add_classes
+from keras_deepfake_commands._options import OF_FOLDERS, add_classes, add_groups, read_index
 
 NUM_SHOWN = 8
 
@@ -34,12 +33,7 @@ def add_options(parser):
         help="which recipe: see above (default: small, the study at 64 px in minutes)",
     )
     add_classes(add, OF_FOLDERS)
-    add(
-        "--group-pattern",
-        metavar="REGEX",
-        help="part of a file name that names its group, such as the person; no group is split, "
-        "and none of the test part is pretrained on",
-    )
+    add_groups(add, "; no group is split, and none of the test part is pretrained on")
     add("--seed", type=int, default=0, metavar="N", help="seed of everything (default: 0)")
 
     add = parser.add_argument_group("recommended and real-only").add_argument
@@ -135,26 +129,17 @@ def run(options):
     changes = {name: value for name, value in changes.items() if value is not None}
     is_study = options.preset in ("small", "seed")
     _check_options(options, changes, is_study)
-    groups = re.compile(options.group_pattern) if options.group_pattern else None
     index = unlabelled = None
     if options.data:
         class_names = options.class_names or kd.datasets.find_class_folders(
             options.data, options.fake_class
         )
-        index = kd.datasets.ImageIndex.from_directory(options.data, class_names, groups=groups)
+        index = read_index(options.data, options, class_names)
     if options.pretraining_data:
-        unlabelled = kd.datasets.ImageIndex.from_directory(
-            options.pretraining_data, class_names=None, groups=groups
-        )
+        unlabelled = read_index(options.pretraining_data, options, class_names=None)
     if options.photographs:
-        index = kd.datasets.ImageIndex.from_directory(
-            options.photographs, class_names=None, groups=groups
-        )
-    common = {
-        "fake_class": options.fake_class,
-        "seed": options.seed,
-        "overwrite": options.overwrite,
-    }
+        index = read_index(options.photographs, options, class_names=None)
+    common = {name: getattr(options, name) for name in ("fake_class", "seed", "overwrite")}
     if is_study:
         settings = kd.recipes.StudySettings.preset(options.preset, **changes)
         trained = kd.recipes.train_study(

@@ -13,9 +13,8 @@ with any number of workers. Several machines: see docs/hyperparameter-search.md.
 import argparse
 import json
 import os
-import re
 
-from keras_deepfake_commands._options import OF_FOLDERS, add_classes
+from keras_deepfake_commands._options import OF_FOLDERS, add_classes, add_groups, read_index
 
 NUM_SYNTHETIC_FACES = 2000
 
@@ -50,11 +49,7 @@ def add_options(parser):
         metavar="N",
         help="largest number of filters of a block (default: 168)",
     )
-    add(
-        "--group-pattern",
-        metavar="REGEX",
-        help="part of a file name that names its group, such as the person; no group is split",
-    )
+    add_groups(add, "; no group is split")
     add(
         "--workers",
         type=int,
@@ -90,8 +85,7 @@ def _load_data(options):
         order = np.random.default_rng(seed).permutation(len(images))
         parts = np.split(order, [int(0.7 * len(order)), int(0.85 * len(order))])
         return [(images[part], faces.labels[part]) for part in parts]
-    groups = re.compile(options.group_pattern) if options.group_pattern else None
-    index = kd.datasets.ImageIndex.from_directory(options.data, options.class_names, groups=groups)
+    index = read_index(options.data, options, options.class_names)
     parts = index.balanced(seed=seed).split((0.7, 0.15, 0.15), seed=seed)
     for name, part in zip(("train", "validation", "test"), parts, strict=True):
         print(f"{name}: {part}")
@@ -151,14 +145,15 @@ def _make_tuner(options, hypermodel):
 
 def _check_settings(options):
     """Refuses to go on with a search that was begun with other options."""
+    from keras_deepfake._files import atomic_write
+
     free = ("output", "workers", "command")
     settings = {name: value for name, value in vars(options).items() if name not in free}
     file = os.path.join(options.output, "settings.json")
     if not os.path.exists(file):
         os.makedirs(options.output, exist_ok=True)
-        with open(f"{file}.tmp", "w", encoding="utf-8") as stream:
+        with atomic_write(file) as stream:
             json.dump(settings, stream, indent=2)
-        os.replace(f"{file}.tmp", file)
         return
     with open(file, encoding="utf-8") as stream:
         if json.load(stream) != settings:

@@ -6,7 +6,7 @@ from matplotlib.patches import Rectangle
 
 from keras_deepfake._arguments import check_entries, check_integer, check_number
 from keras_deepfake._classes import check_class_names, find_fake
-from keras_deepfake._conformal import UNSURE, check_bounds, conformal_sets
+from keras_deepfake._conformal import UNSURE, check_bounds, name_verdicts
 from keras_deepfake._pixels import TOLERANCE, to_numpy, unit_pixels
 from keras_deepfake._text import printable
 from keras_deepfake.visualization._style import (
@@ -283,11 +283,8 @@ def plot_predictions(
     if len(class_names) == 2:
         fake = find_fake(class_names, fake_class)
         level = 0.5 if threshold is None else check_number("threshold", threshold, 0, 1)
-        verdicts = np.where(probabilities[:, fake] >= level, fake, 1 - fake)
-        if bounds is not None:
-            may_be_fake, may_be_real = conformal_sets(probabilities[:, fake], bounds)
-            verdicts = np.where(may_be_fake, fake, 1 - fake)
-            verdicts[may_be_fake == may_be_real] = 2
+        called = name_verdicts(probabilities[:, fake], class_names, fake, level, bounds)
+        verdicts = [(*class_names, UNSURE).index(name) for name in called]
         colors = [FAKE if column == fake else REAL for column in range(2)]
         if bounds is not None or threshold is not None:
             marks = [mark if fake == 0 else 1 - mark for mark in bounds or (level,)]
