@@ -6,20 +6,13 @@ keeps up with training even without a core of its own.
 """
 
 import argparse
-import statistics
-import time
 
 import keras
 import numpy as np
 import tensorflow as tf
+from measuring import seconds_in_turns
 
 import keras_deepfake as kd
-
-
-def seconds(function):
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 def main():
@@ -34,10 +27,9 @@ def main():
     model = keras.applications.MobileNetV2(shape, weights=None, classes=2)
     model.compile("adam", "categorical_crossentropy")
 
-    degradation = kd.layers.RandomDegradation(seed=0)
     layers = {
         "RandomJPEGCompression": (kd.layers.RandomJPEGCompression(seed=0), images),
-        "RandomDegradation": (degradation, images),
+        "RandomDegradation": (kd.layers.RandomDegradation(seed=0), images),
         "SelfBlendedImages": (kd.layers.SelfBlendedImages(seed=0), images[:16]),
         "SelfBlendedImages, degraded": (
             kd.layers.SelfBlendedImages(kd.layers.RandomDegradation(seed=0), seed=0),
@@ -59,13 +51,7 @@ def main():
         "MobileNetV2 training step": lambda: model.train_on_batch(images, labels),
         **{name: lambda batch=batch: next(batch) for name, batch in batches.items()},
     }
-    times = {name: [] for name in steps}
-    for turn in range(arguments.rounds + 2):
-        for name, step in steps.items():
-            elapsed = seconds(step)
-            if turn >= 2:  # the first turns trace and compile
-                times[name].append(elapsed)
-    medians = {name: statistics.median(values) for name, values in times.items()}
+    medians = seconds_in_turns(steps, arguments.rounds)
     step = medians.pop("MobileNetV2 training step")
     print(
         f"| augmentation of 32 images, {arguments.size} px, {keras.backend.backend()} "

@@ -5,11 +5,10 @@ be the same.
 """
 
 import argparse
-import statistics
-import time
 
 import keras
 import numpy as np
+from measuring import seconds_in_turns
 
 import keras_deepfake as kd
 from keras_deepfake.models._encoding import encode
@@ -36,17 +35,9 @@ def main():
         "ours": lambda: encode(encoder, (images, labels), batch_size=options.batch_size)[0],
         "predict": lambda: encoder.predict(images, options.batch_size, verbose=0),
     }
-    speeds = {name: [] for name in runs}
-    for turn in range(options.rounds + 1):
-        # The first round only warms up.
-        vectors = {}
-        for name in list(runs)[:: 1 if turn % 2 else -1]:
-            start = time.perf_counter()
-            vectors[name] = runs[name]()
-            if turn:
-                speeds[name].append(options.images / (time.perf_counter() - start))
-        np.testing.assert_allclose(vectors["ours"], vectors["predict"], atol=1e-5)
-    ours, peer = (statistics.median(values) for values in speeds.values())
+    np.testing.assert_allclose(runs["ours"](), runs["predict"](), atol=1e-5)
+    seconds = seconds_in_turns(runs, options.rounds)
+    ours, peer = (options.images / seconds[name] for name in runs)
     print(
         f"| images a second, {options.image_size} px | ours | `encoder.predict` | ratio |\n"
         "|---|---|---|---|\n"

@@ -6,12 +6,10 @@ round in the other order.
 
 import argparse
 import pathlib
-import statistics
-import sys
 import tempfile
-import time
 
 import numpy as np
+from measuring import seconds_in_turns
 from prediction import make_detector
 
 import keras_deepfake as kd
@@ -25,16 +23,12 @@ RUNTIMES = {
 
 def milliseconds(runs, images, rounds, repeats):
     """The median of each function of images, all in turns."""
-    found = {name: [] for name in runs}
-    for turn in range(rounds + 1):
-        # The first round only warms up.
-        for name in list(runs)[:: 1 if turn % 2 else -1]:
-            start = time.perf_counter()
-            for _ in range(repeats):
-                runs[name](images)
-            if turn:
-                found[name].append((time.perf_counter() - start) * 1000 / repeats)
-    return {name: statistics.median(values) for name, values in found.items()}
+
+    def repeated(run):
+        return lambda: [run(images) for _ in range(repeats)]
+
+    seconds = seconds_in_turns({name: repeated(run) for name, run in runs.items()}, rounds)
+    return {name: 1000 * median / repeats for name, median in seconds.items()}
 
 
 def main():
@@ -57,7 +51,6 @@ def main():
         for size in options.batch_sizes:
             images = rng.integers(0, 256, (size, side, side, 3)).astype("uint8")
             found = milliseconds(runs, images, options.rounds, options.repeats)
-            print(f"batches of {size}: {found}", file=sys.stderr)
             rows += [
                 f"| {name}, batch {size} | {found[name]:.2f} ms | {found['scores']:.2f} ms "
                 f"| {found['scores'] / found[name]:.2f} |"

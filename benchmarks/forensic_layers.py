@@ -139,6 +139,7 @@ def main():
     parser.add_argument("data", metavar="DATA", help="folder with fake/ and real/")
     parser.add_argument(
         "--group-pattern",
+        type=re.compile,
         metavar="REGEX",
         help="its first match in a file name is the image's group, such as 'p[0-9]+' for a "
         "person; without it every image is a group of its own",
@@ -149,14 +150,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
-    groups = None
-    if arguments.group_pattern:
-        pattern = re.compile(arguments.group_pattern)
-
-        def groups(path):
-            return pattern.search(path.replace("\\", "/").rsplit("/", 1)[-1])[0]
-
-    index = kd.datasets.ImageIndex.from_directory(arguments.data, groups=groups)
+    index = kd.datasets.ImageIndex.from_directory(arguments.data, groups=arguments.group_pattern)
     fake = index.labels == index.class_names.index("fake")
     groups = np.asarray(index.groups or index.paths)
     image_shape = kd.datasets.load_image(index.paths[0]).shape

@@ -5,18 +5,16 @@ turns. Linear is a ratio of 1 to ten times the time of a tenth of the files.
 """
 
 import argparse
+import functools
 import io
 import itertools
 import json
 import pathlib
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
 
 import numpy as np
-from peak_memory import peak_memory
+from measuring import in_own_process, in_turns, peak_memory
 from PIL import Image
 
 import keras_deepfake as kd
@@ -53,20 +51,14 @@ def main():
     if options.child:
         measure(options.child)
         return
-    found = {count: [] for count in options.files}
     with tempfile.TemporaryDirectory() as made:
         for count in options.files:
             write_copies(pathlib.Path(made, str(count)), count)
-        for turn in range(options.rounds):
-            for count in options.files[:: 1 if turn % 2 else -1]:
-                command = [sys.executable, __file__, "--child", f"{made}/{count}"]
-                output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-                found[count].append(json.loads(output.stdout.splitlines()[-1]))
-                print(f"round {turn + 1}, {count} files: {found[count][-1]}", file=sys.stderr)
-    medians = {
-        count: [statistics.median(values) for values in zip(*pairs, strict=True)]
-        for count, pairs in found.items()
-    }
+        measures = {
+            count: functools.partial(in_own_process, __file__, "--child", f"{made}/{count}")
+            for count in options.files
+        }
+        medians = in_turns(measures, options.rounds)
     print("| an index of files | ours | in proportion to fewer | ratio |\n|---|---|---|---|")
     for fewer, count in itertools.pairwise(options.files):
         seconds, memory = medians[count]

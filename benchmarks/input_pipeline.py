@@ -10,17 +10,15 @@ of a process of its own that reads all images, and its peer is the same for a qu
 """
 
 import argparse
+import collections
+import functools
 import pathlib
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
 
 import keras
 import numpy as np
 import tensorflow as tf
-from peak_memory import peak_memory
+from measuring import in_own_process, in_turns, peak_memory, seconds_in_turns
 from PIL import Image
 
 import keras_deepfake as kd
@@ -43,15 +41,8 @@ def write_images(directory, count, sizes):
             )
 
 
-def images_a_second(dataset):
-    start = time.perf_counter()
-    count = sum(len(x) for x, _ in dataset)
-    return count / (time.perf_counter() - start)
-
-
-def contestants(directory, image_size, batch_size):
-    """Datasets by name; those that keep their images have been read once."""
-    index = kd.datasets.ImageIndex.from_directory(directory)
+def contestants(directory, index, image_size, batch_size):
+    """Datasets by name."""
     peer = keras.utils.image_dataset_from_directory(
         directory,
         label_mode="categorical",
@@ -78,15 +69,8 @@ def contestants(directory, image_size, batch_size):
     }
 
 
-def memory_of(directory, image_size, batch_size, share):
-    """Megabytes of a process that reads a share of the images."""
-    command = [sys.executable, __file__, directory, "--child", str(share)]
-    command += ["--image-size", str(image_size[0]), "--batch-size", str(batch_size)]
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return float(output.splitlines()[-1])
-
-
 def measure_memory(directory, image_size, batch_size, share):
+    """Print the megabytes of this process, which reads a share of the images."""
     index = kd.datasets.ImageIndex.from_directory(directory)
     index = index.subset(share, seed=0)
     for _ in kd.datasets.classification_dataset(index, image_size, batch_size):
@@ -95,16 +79,15 @@ def measure_memory(directory, image_size, batch_size, share):
 
 
 def compare(directory, image_size, batch_size, rounds):
-    datasets = contestants(directory, image_size, batch_size)
-    speeds = {name: [] for name in datasets}
-    for turn in range(rounds + 1):
-        # Every other round in the other order; the first one only warms up, and fills the caches.
-        for name in list(datasets)[:: 1 if turn % 2 else -1]:
-            speed = images_a_second(datasets[name])
-            if turn:
-                speeds[name].append(speed)
-        print(f"round {turn} of {rounds}", file=sys.stderr)
-    speeds = {name: statistics.median(values) for name, values in speeds.items()}
+    index = kd.datasets.ImageIndex.from_directory(directory)
+    datasets = contestants(directory, index, image_size, batch_size)
+    # Warming up fills the caches too.
+    reads = {
+        name: functools.partial(collections.deque, dataset, maxlen=0)
+        for name, dataset in datasets.items()
+    }
+    seconds = seconds_in_turns(reads, rounds)
+    speeds = {name: len(index) / median for name, median in seconds.items()}
     print(
         f"| images a second of {image_size[0]} px, batches of {batch_size} | ours "
         "| the alternative named | ratio |\n|---|---|---|---|"
@@ -116,11 +99,11 @@ def compare(directory, image_size, batch_size, rounds):
     ):
         ratio = speeds[ours] / speeds[peer]
         print(f"| {label}; {peer} | {speeds[ours]:.0f} | {speeds[peer]:.0f} | {ratio:.2f} |")
-    peaks = {1: [], 0.25: []}
-    for _ in range(min(rounds, 5)):
-        for share, values in peaks.items():
-            values.append(memory_of(directory, image_size, batch_size, share))
-    all_images, quarter = map(statistics.median, peaks.values())
+    child = [directory, "--image-size", image_size[0], "--batch-size", batch_size, "--child"]
+    measures = {
+        share: functools.partial(in_own_process, __file__, *child, share) for share in (1, 0.25)
+    }
+    all_images, quarter = in_turns(measures, min(rounds, 5)).values()
     print(
         f"| peak memory; a quarter of the images | {all_images:.0f} MB | {quarter:.0f} MB "
         f"| {all_images / quarter:.2f} |"

@@ -6,18 +6,18 @@ Python and Keras included. The processes take turns.
 """
 
 import argparse
+import functools
 import json
 import statistics
-import subprocess
-import sys
 import time
+
+from measuring import in_own_process, in_turns, peak_memory
 
 
 def measure(options):
     """Print the peak memory in GB and the seconds of a training step."""
     import keras
     import numpy as np
-    from peak_memory import peak_memory
 
     import keras_deepfake as kd
 
@@ -47,20 +47,12 @@ def main(arguments=None):
         measure(options)
         return
 
-    contestants = [0, *options.micro_batch_sizes]
-    found = {size: [] for size in contestants}
-    for turn in range(options.rounds):
-        for size in contestants[:: 1 if turn % 2 else -1]:
-            command = [sys.executable, __file__, "--child", str(size)]
-            for name in ("size", "batch_size", "steps"):
-                command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-            output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            found[size].append(json.loads(output.splitlines()[-1]))
-            print(f"round {turn + 1}, micro-batches of {size}: {found[size][-1]}", file=sys.stderr)
-    medians = {
-        size: [statistics.median(values) for values in zip(*pairs, strict=True)]
-        for size, pairs in found.items()
+    child = ["--size", options.size, "--batch-size", options.batch_size, "--steps", options.steps]
+    measures = {
+        size: functools.partial(in_own_process, __file__, "--child", size, *child)
+        for size in (0, *options.micro_batch_sizes)
     }
+    medians = in_turns(measures, options.rounds)
     print(
         f"| training step, batch {options.batch_size}, {options.size} px | in micro-batches "
         "| the batch at once | ratio |\n|---|---|---|---|"

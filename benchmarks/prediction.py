@@ -9,14 +9,13 @@ sorted by size beforehand. All take turns, every other round in the other order.
 
 import argparse
 import pathlib
-import statistics
 import tempfile
-import time
 
 import keras
 import numpy as np
 import tensorflow as tf
 from input_pipeline import write_images
+from measuring import seconds_in_turns
 
 import keras_deepfake as kd
 
@@ -87,19 +86,6 @@ def odd_sizes(directory, batch_size):
     }
 
 
-def medians(runs, count, rounds):
-    """Images a second of each function, all in turns."""
-    speeds = {name: [] for name in runs}
-    for turn in range(rounds + 1):
-        # The first round only warms up.
-        for name in list(runs)[:: 1 if turn % 2 else -1]:
-            start = time.perf_counter()
-            runs[name]()
-            if turn:
-                speeds[name].append(count / (time.perf_counter() - start))
-    return {name: statistics.median(values) for name, values in speeds.items()}
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--file-size", type=int, default=224, help="side of the files in pixels")
@@ -118,7 +104,8 @@ def main():
             contestants(same, arguments.file_size, arguments.image_size, arguments.batch_size),
             odd_sizes(odd, arguments.batch_size),
         ):
-            speeds = medians({**peers, **ours}, 2 * arguments.images, arguments.rounds)
+            seconds = seconds_in_turns({**peers, **ours}, arguments.rounds)
+            speeds = {name: 2 * arguments.images / median for name, median in seconds.items()}
             pairs += [(speeds, ours, peer) for ours in ours for peer in peers]
     print(
         f"| images a second, files of {arguments.file_size} px, model of {arguments.image_size} px "

@@ -33,21 +33,16 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", metavar="DATA", help="folder with fake/ and real/")
-    parser.add_argument("--group-pattern", metavar="REGEX", help="as in forensic_layers.py")
+    parser.add_argument(
+        "--group-pattern", type=re.compile, metavar="REGEX", help="as in forensic_layers.py"
+    )
     parser.add_argument("--side", type=int, default=96, help="of the crops, in pixels")
     parser.add_argument("--filters", type=int, nargs="+", default=(16, 16))
     parser.add_argument("--epochs", type=int, default=30, help="of a classifier at most")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
-    groups = None
-    if arguments.group_pattern:
-        pattern = re.compile(arguments.group_pattern)
-
-        def groups(path):
-            return pattern.search(path.replace("\\", "/").rsplit("/", 1)[-1])[0]
-
-    index = kd.datasets.ImageIndex.from_directory(arguments.data, groups=groups)
+    index = kd.datasets.ImageIndex.from_directory(arguments.data, groups=arguments.group_pattern)
     parts = index.split((0.5, 0.2, 0.3), seed=arguments.seed)
     (x, y), (x_val, y_val), test = (load(part, arguments.side) for part in parts)
     reals, reals_val = x[y[:, 1] == 1], x_val[y_val[:, 1] == 1]

@@ -7,14 +7,12 @@ batch, in turns. PyTorch computes no metrics.
 
 import argparse
 import itertools
-import statistics
-import sys
-import time
 
 import keras
 import numpy as np
 import torch
 from keras import layers
+from measuring import seconds_in_turns
 
 import keras_deepfake as kd
 
@@ -144,17 +142,8 @@ def main(arguments=None):
     )
     for name in ("autoencoder", "classifier"):
         steps = contestants(name, options.size, images, labels)
-        seconds = {key: [] for key in steps}
-        for turn in range(options.rounds + 1):
-            for key in list(steps)[:: 1 if turn % 2 else -1]:
-                start = time.perf_counter()
-                steps[key]()
-                if turn:  # the first one traces and compiles
-                    seconds[key].append(time.perf_counter() - start)
-            print(f"{name}, round {turn} of {options.rounds}", file=sys.stderr)
-        speeds = {
-            key: options.batch_size / statistics.median(values) for key, values in seconds.items()
-        }
+        seconds = seconds_in_turns(steps, options.rounds)
+        speeds = {key: options.batch_size / median for key, median in seconds.items()}
         ours = speeds.pop("ours")
         for key, speed in speeds.items():
             print(f"| {name}, {key} | {ours:.2f} | {speed:.2f} | {ours / speed:.2f} |")
