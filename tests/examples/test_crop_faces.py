@@ -1,17 +1,8 @@
 import functools
-import runpy
 
-import keras
 import pytest
 
 import keras_deepfake as kd
-
-
-@pytest.fixture
-def main(pytestconfig, monkeypatch):
-    # The script sets the backend for its own process.
-    monkeypatch.setenv("KERAS_BACKEND", keras.backend.backend())
-    return runpy.run_path(str(pytestconfig.rootpath / "examples" / "crop_faces.py"))["main"]
 
 
 def test_options_reach_the_cropping(main, monkeypatch, capsys):

@@ -1,22 +1,9 @@
-import importlib.util
-import pathlib
-
 import keras
 import numpy as np
 import pytest
 
 import keras_deepfake as kd
 from keras_deepfake_commands import evaluate
-
-SCRIPT = pathlib.Path(__file__).parents[2] / "examples" / "evaluate_detector.py"
-
-
-@pytest.fixture
-def main():
-    spec = importlib.util.spec_from_file_location("evaluate_detector_example", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
 
 
 @pytest.fixture
@@ -81,9 +68,8 @@ def test_wrong_input_is_told_without_a_traceback(main, arguments):
         assert isinstance(error.value.code, str)
 
 
-def test_folders_in_the_order_of_the_model(main, tmp_path, monkeypatch, capsys):
+def test_folders_in_the_order_of_the_model(main, tmp_path, capsys):
     """The folders are called and ordered otherwise than the classes of the model."""
-    monkeypatch.chdir(tmp_path)
     for name, value in (("0_real", 0), ("1_fake", 255)):
         (tmp_path / "faces" / name).mkdir(parents=True)
         for i in range(4):
@@ -98,8 +84,7 @@ def test_folders_in_the_order_of_the_model(main, tmp_path, monkeypatch, capsys):
     assert "1.000" in next(line for line in printed.splitlines() if line.startswith("AUC"))
 
 
-def test_without_data(main, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_without_data(main, monkeypatch, capsys):
     monkeypatch.setattr(evaluate, "NUM_SYNTHETIC_FACES", 20)
     encoder = keras.Sequential([keras.Input((32, 32, 3)), kd.layers.ConvBlock(2)])
     kd.models.EncoderClassifier(encoder, ("real", "fake")).save("model.keras")

@@ -1,18 +1,6 @@
-import runpy
-
 import keras
-import pytest
 
 import keras_deepfake as kd
-
-
-@pytest.fixture
-def main(pytestconfig, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    # The script sets the backend for its own process.
-    monkeypatch.setenv("KERAS_BACKEND", keras.backend.backend())
-    script = pytestconfig.rootpath / "examples" / "inspect_photographs.py"
-    return runpy.run_path(str(script))["main"]
 
 
 def test_photograph_that_is_drawn(main, tmp_path, capsys):
@@ -21,8 +9,3 @@ def test_photograph_that_is_drawn(main, tmp_path, capsys):
     main(["detector.keras"])
     assert "1 photographs: " in capsys.readouterr().out
     assert "3 faces" in (tmp_path / "photographs.html").read_text(encoding="utf-8")
-
-
-def test_mistakes_end_in_one_line(main):
-    with pytest.raises(SystemExit, match=r"^inspect_photographs\.py: "):
-        main(["missing.keras"])

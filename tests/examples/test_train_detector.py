@@ -1,5 +1,4 @@
 import pathlib
-import runpy
 
 import keras
 import numpy as np
@@ -8,15 +7,7 @@ import pytest
 import keras_deepfake as kd
 from keras_deepfake.recipes import _synthetic_data
 
-SCRIPT = pathlib.Path(__file__).parents[2] / "examples" / "train_detector.py"
 TINY = "--image-size 32 --filters 4 4 --epochs-autoencoder 1 --epochs-classifier 1".split()
-
-
-@pytest.fixture
-def main(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_synthetic_data, "NUM_FACES", 80)
-    return runpy.run_path(str(SCRIPT))["main"]
 
 
 def make_folder(names=("fake", "real")):
@@ -29,7 +20,8 @@ def make_folder(names=("fake", "real")):
                 keras.utils.save_img(path, random.uniform(0, 255, (32, 32, 3)), scale=False)
 
 
-def test_without_data(main, capsys):
+def test_without_data(main, monkeypatch, capsys):
+    monkeypatch.setattr(_synthetic_data, "NUM_FACES", 80)
     main([*TINY, "--output", "one"])
     assert "open one/report.html" in capsys.readouterr().out.splitlines()[-1]
     assert pathlib.Path("one/detector.keras").exists()

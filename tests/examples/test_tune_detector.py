@@ -1,5 +1,4 @@
 import csv
-import importlib.util
 import pathlib
 import re
 
@@ -9,31 +8,25 @@ import pytest
 import keras_deepfake as kd
 from keras_deepfake_commands import tune
 
-SCRIPT = pathlib.Path(__file__).parents[2] / "examples" / "tune_detector.py"
 TINY = "--image-size 32 --max-filters 8 --epochs 1 --pretraining-epochs 1 --max-trials 2".split()
 
 
-@pytest.fixture
-def script(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    specification = importlib.util.spec_from_file_location("tune_detector", SCRIPT)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
+@pytest.fixture(autouse=True)
+def few_faces(monkeypatch):
     monkeypatch.setattr(tune, "NUM_SYNTHETIC_FACES", 40)
-    return module
 
 
-def test_workers_run_the_script_with_the_same_options(script, monkeypatch):
+def test_workers_run_the_script_with_the_same_options(main, monkeypatch):
     seen = []
 
     def stand_in(tuner, num_workers, command):
         seen.append((num_workers, command))
         # What each of the processes does.
         monkeypatch.setattr(kd.hypermodels, "search", lambda *args, **kwargs: None)
-        script.main(command[4:])
+        main(command[4:])
 
     monkeypatch.setattr(kd.hypermodels, "run_local_workers", stand_in)
-    script.main([*TINY, "--workers", "3"])
+    main([*TINY, "--workers", "3"])
     ((num_workers, command),) = seen
     assert num_workers == 3
     again = ["-m", "keras_deepfake_commands", "tune", *TINY, "--workers", "3", "--workers", "0"]
@@ -57,18 +50,18 @@ def test_workers_run_the_script_with_the_same_options(script, monkeypatch):
         (["--data", "faces", "--group-pattern", "("], "tune_detector.py: .*position 0"),
     ],
 )
-def test_mistakes_are_one_message(script, options, message, capsys):
+def test_mistakes_are_one_message(main, options, message, capsys):
     pathlib.Path("damaged.keras").write_bytes(b"PK")
     for name in ("fake", "real"):
         pathlib.Path("faces", name).mkdir(parents=True)
     keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()]).save("encoder.keras")
     with pytest.raises(SystemExit) as error:
-        script.main([*TINY, *options])
+        main([*TINY, *options])
     assert re.search(message, f"{error.value}{capsys.readouterr().err}")
     assert not pathlib.Path("search").exists()
 
 
-def test_search_ends_with_a_table_a_picture_and_a_comparison(script, capsys):
+def test_search_ends_with_a_table_a_picture_and_a_comparison(main, capsys):
     faces = kd.datasets.synthetic_faces(60, (32, 32), seed=0)
     for i, (image, label) in enumerate(zip(faces.images, faces.labels, strict=True)):
         folder = pathlib.Path("faces", "b" if label[0] else "a")
@@ -78,7 +71,7 @@ def test_search_ends_with_a_table_a_picture_and_a_comparison(script, capsys):
     keras.Sequential([keras.Input((16, 16, 3)), *layers]).save("encoder.keras")
     options = "--data faces --class-names a b --fake-class b --encoder encoder.keras".split()
     options += ["--group-pattern", r"^p\d+", "--image-size", "16", "--max-trials", "2"]
-    script.main([*options, "--epochs", "1"])
+    main([*options, "--epochs", "1"])
     printed = capsys.readouterr().out
     assert "2 trials: 2 completed" in printed
     assert "study  AUC" in printed
@@ -90,4 +83,4 @@ def test_search_ends_with_a_table_a_picture_and_a_comparison(script, capsys):
     assert isinstance(detector, kd.models.Detector)
     assert (detector.class_names, detector.fake_index) == (("a", "b"), 1)
     with pytest.raises(SystemExit, match="other options"):
-        script.main([*options, "--epochs", "2"])
+        main([*options, "--epochs", "2"])
