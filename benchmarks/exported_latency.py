@@ -13,7 +13,7 @@ from measuring import seconds_in_turns
 from prediction import make_detector
 
 import keras_deepfake as kd
-from keras_deepfake.export._runtimes import litert_runtime, onnx_runtime
+from keras_deepfake.export._formats import litert_runtime, onnx_runtime
 
 RUNTIMES = {
     "onnxruntime": ("onnx", "detector.onnx", onnx_runtime),

@@ -8,16 +8,13 @@ import importlib.util
 import json
 import secrets
 import shutil
-from collections.abc import Callable
-from typing import NamedTuple
 
 import keras
 
 from keras_deepfake._arguments import check_choice, check_flag, check_path
 from keras_deepfake._locks import hold_lock
 from keras_deepfake.export._agreement import check_agreement, check_rounded
-from keras_deepfake.export._converters import write_litert, write_onnx, write_saved_model
-from keras_deepfake.export._runtimes import litert_runtime, onnx_runtime, saved_model_runtime
+from keras_deepfake.export._formats import FORMATS, write_litert, write_onnx, write_saved_model
 from keras_deepfake.export._served_model import (
     INPUT,
     OUTPUT,
@@ -32,30 +29,6 @@ _OTHER_BACKEND = (
     'Save the detector, `detector.save("detector.keras")`, and load and export it in a process '
     "with KERAS_BACKEND=tensorflow: it is the same on every backend."
 )
-
-
-class Format(NamedTuple):
-    """What a format needs.
-
-    Attributes:
-        suffix: That its paths must have; "" for a folder.
-        backends: Those of Keras that can write it.
-        packages: What must be installed beyond the package itself.
-        runtime: Function from the path of an artifact to the function of images that it holds.
-    """
-
-    suffix: str
-    backends: tuple
-    packages: tuple
-    runtime: Callable
-
-
-FORMATS = {
-    "onnx": Format(".onnx", ("tensorflow",), ("tf2onnx", "onnxruntime"), onnx_runtime),
-    "litert": Format(".tflite", ("tensorflow",), ("ai_edge_litert",), litert_runtime),
-    "litert_int8": Format(".tflite", ("tensorflow",), ("ai_edge_litert",), litert_runtime),
-    "saved_model": Format("", ("tensorflow", "jax"), (), saved_model_runtime),
-}
 
 
 def export_detector(

@@ -1,7 +1,12 @@
-"""The formats, from the model that is served."""
+"""The formats: how the served model is written to each, and what then runs it."""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import keras
 import numpy as np
+
+from keras_deepfake.export._served_model import INPUT, OUTPUT
 
 # The first whose ScatterND adds up is 16.
 OPSET = 18
@@ -87,3 +92,51 @@ def _segment_sum(graph, node, name, arguments):
         shapes=shapes,
         dtypes=dtypes,
     )
+
+
+def onnx_runtime(path):
+    """The function of images that an ONNX file holds."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return lambda images: session.run([OUTPUT], {INPUT: images})[0]
+
+
+def litert_runtime(path):
+    """The function of images that a LiteRT file holds."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    run = Interpreter(model_path=str(path)).get_signature_runner()
+    return lambda images: run(**{INPUT: images})[OUTPUT]
+
+
+def saved_model_runtime(path):
+    """The function of images that a SavedModel holds."""
+    import tensorflow as tf
+
+    model = tf.saved_model.load(str(path))
+    return lambda images: np.asarray(model.serve(images)[OUTPUT])
+
+
+class Format(NamedTuple):
+    """What a format needs.
+
+    Attributes:
+        suffix: That its paths must have; "" for a folder.
+        backends: Those of Keras that can write it.
+        packages: What must be installed beyond the package itself.
+        runtime: Function from the path of an artifact to the function of images that it holds.
+    """
+
+    suffix: str
+    backends: tuple
+    packages: tuple
+    runtime: Callable
+
+
+FORMATS = {
+    "onnx": Format(".onnx", ("tensorflow",), ("tf2onnx", "onnxruntime"), onnx_runtime),
+    "litert": Format(".tflite", ("tensorflow",), ("ai_edge_litert",), litert_runtime),
+    "litert_int8": Format(".tflite", ("tensorflow",), ("ai_edge_litert",), litert_runtime),
+    "saved_model": Format("", ("tensorflow", "jax"), (), saved_model_runtime),
+}
