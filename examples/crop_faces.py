@@ -5,10 +5,5 @@ What it does is in keras_deepfake_commands/crop.py.
 
 from keras_deepfake_commands import run_command
 
-
-def main(arguments=None):
-    run_command("crop", arguments, "crop_faces.py")
-
-
 if __name__ == "__main__":
-    main()
+    run_command("crop")

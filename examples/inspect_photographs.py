@@ -5,10 +5,5 @@ What it does is in keras_deepfake_commands/inspect.py.
 
 from keras_deepfake_commands import run_command
 
-
-def main(arguments=None):
-    run_command("inspect", arguments, "inspect_photographs.py")
-
-
 if __name__ == "__main__":
-    main()
+    run_command("inspect")

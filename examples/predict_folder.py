@@ -5,10 +5,5 @@ What it does is in keras_deepfake_commands/predict.py.
 
 from keras_deepfake_commands import run_command
 
-
-def main(arguments=None):
-    run_command("predict", arguments, "predict_folder.py")
-
-
 if __name__ == "__main__":
-    main()
+    run_command("predict")

@@ -5,10 +5,5 @@ What it does is in keras_deepfake_commands/train.py.
 
 from keras_deepfake_commands import run_command
 
-
-def main(arguments=None):
-    run_command("train", arguments, "train_detector.py")
-
-
 if __name__ == "__main__":
-    main()
+    run_command("train")

@@ -62,8 +62,6 @@ def run_command(name, arguments=None, prog=None):
     try:
         check_model(options)
         command.run(options)
-    except argparse.ArgumentError as error:
-        parser.error(str(error))
     except (ValueError, OSError, ImportError, FloatingPointError, re.error) as error:
         message = str(error).replace("`overwrite=True`", "--overwrite")
         sys.exit(f"{parser.prog}: {message}")

@@ -10,7 +10,6 @@ the test images. A search that was killed goes on when it is started again with 
 with any number of workers. Several machines: see docs/hyperparameter-search.md.
 """
 
-import argparse
 import json
 import os
 
@@ -62,13 +61,11 @@ def add_options(parser):
 
 def _check_options(options):
     if min(options.max_trials, options.epochs) < 1 or options.workers < 0:
-        raise argparse.ArgumentError(
-            None, "--max-trials and --epochs must be 1 or more, --workers 0 or more."
-        )
+        raise ValueError("--max-trials and --epochs must be 1 or more, --workers 0 or more.")
     if options.autoencoder and options.encoder:
-        raise argparse.ArgumentError(None, "give --autoencoder or --encoder, not both.")
+        raise ValueError("give --autoencoder or --encoder, not both.")
     if options.class_names and not options.data:
-        raise argparse.ArgumentError(None, "--class-names are those of --data.")
+        raise ValueError("--class-names are those of --data.")
 
 
 def _load_data(options):

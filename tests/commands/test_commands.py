@@ -41,8 +41,9 @@ for arguments in ([name, "--help"] for name in commands.COMMANDS):
     except SystemExit as end:
         assert end.code == 0
 for script in sorted(pathlib.Path("examples").glob("*.py")):
+    sys.argv = [script.name, "--help"]
     try:
-        runpy.run_path(str(script))["main"](["--help"])
+        runpy.run_path(str(script), run_name="__main__")
     except SystemExit as end:
         assert end.code == 0
 heavy = {"keras", "tensorflow", "numpy", "matplotlib", "PIL", "keras_deepfake", "keras_tuner"}

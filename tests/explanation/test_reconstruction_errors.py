@@ -40,22 +40,18 @@ def test_errors():
     pooling = keras.Model(inputs, keras.layers.MaxPooling2D()(inputs))
     halving = keras.Model(inputs, keras.layers.Rescaling(0.5)(inputs))
     poisoned = keras.Model(inputs, keras.layers.Rescaling(np.inf)(inputs))
-    with pytest.raises(ValueError, match="must return finite images of the shape"):
-        reconstruction_error_map(pooling, IMAGES)
-    with pytest.raises(ValueError, match="must return finite images of the shape"):
-        reconstruction_error_map(poisoned, IMAGES)
-    with pytest.raises(ValueError, match=r"pixel values in \[0, 1\]"):
-        reconstruction_error_map(halving, IMAGES * 255)
-    with pytest.raises(ValueError, match=r"`images\[0\]` must hold finite"):
-        reconstruction_error_map(halving, IMAGES * np.nan)
-    with pytest.raises(ValueError, match="one or more images"):
-        reconstruction_error_map(halving, IMAGES[:0])
-    with pytest.raises(ValueError, match=r"takes, \(None, 8, 16, 3\)"):
-        reconstruction_error_map(halving, IMAGES[:, :4])
-    with pytest.raises(ValueError, match="`batch_size` must be an integer"):
-        reconstruction_error_map(halving, IMAGES, batch_size=1.5)
-    with pytest.raises(ValueError, match="`autoencoder` must be a built Keras model"):
-        reconstruction_error_map("autoencoder.keras", IMAGES)
+    for arguments, message in (
+        ((pooling, IMAGES), "must return finite images of the shape"),
+        ((poisoned, IMAGES), "must return finite images of the shape"),
+        ((halving, IMAGES * 255), r"pixel values in \[0, 1\]"),
+        ((halving, IMAGES * np.nan), r"`images\[0\]` must hold finite"),
+        ((halving, IMAGES[:0]), "one or more images"),
+        ((halving, IMAGES[:, :4]), r"takes, \(None, 8, 16, 3\)"),
+        ((halving, IMAGES, 1.5), "`batch_size` must be an integer"),
+        (("autoencoder.keras", IMAGES), "`autoencoder` must be a built Keras model"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            reconstruction_error_map(*arguments)
 
 
 def test_weights_that_are_not_finite():
