@@ -56,6 +56,11 @@ def check_number(name, value, least=None, most=None, *, above=None, below=None):
     return number
 
 
+def check_rate(name, value):
+    """Return a float above 0 and below 1, or `None`."""
+    return None if value is None else check_number(name, value, above=0, below=1)
+
+
 def check_flag(name, value):
     """Return `value` if it is `True` or `False`."""
     if not isinstance(value, bool):

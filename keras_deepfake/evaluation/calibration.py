@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from keras_deepfake._arguments import MOST_PLACES, check_integer, check_number
+from keras_deepfake._arguments import MOST_PLACES, check_integer, check_rate
 from keras_deepfake._conformal import fit_bounds, rank_at_rate
 from keras_deepfake.evaluation.curves import roc_curve
 from keras_deepfake.models import Detector, as_detector
@@ -106,12 +106,8 @@ def calibrate(
         threshold is a one-sided tolerance limit from order statistics; [Sadinle, Lei and
         Wasserman, 2019](https://doi.org/10.1080/01621459.2017.1395341) for sets of each class.
     """
-    if false_positive_rate is not None:
-        false_positive_rate = check_number(
-            "false_positive_rate", false_positive_rate, above=0, below=1
-        )
-    if abstain is not None:
-        abstain = check_number("abstain", abstain, above=0, below=1)
+    false_positive_rate = check_rate("false_positive_rate", false_positive_rate)
+    abstain = check_rate("abstain", abstain)
     batch_size = check_integer("batch_size", batch_size, 1, MOST_PLACES)
     detector = as_detector(models, class_names, fake_class, image_size, validation)
 

@@ -9,6 +9,7 @@ from keras_deepfake._arguments import (
     check_image_size,
     check_integer,
     check_number,
+    check_rate,
 )
 from keras_deepfake._classes import check_class_names, find_fake
 from keras_deepfake._conformal import UNSURE, check_bounds, name_verdicts
@@ -123,10 +124,7 @@ class Detector(DetectionModel):
         weights = _weights(weights, len(members))
         bias = check_number("bias", bias)
         threshold = check_number("threshold", threshold, 0, 1)
-        if false_positive_rate is not None:
-            false_positive_rate = check_number(
-                "false_positive_rate", false_positive_rate, above=0, below=1
-            )
+        false_positive_rate = check_rate("false_positive_rate", false_positive_rate)
         validation_digests = _digests(validation_digests)
         conformal_bounds = check_bounds(conformal_bounds)
         if conformal_bounds is not None and UNSURE in class_names:
@@ -134,8 +132,7 @@ class Detector(DetectionModel):
                 f"`class_names` must not hold {UNSURE!r}, the verdict of a detector that abstains; "
                 f"got {class_names}."
             )
-        if miscoverage is not None:
-            miscoverage = check_number("miscoverage", miscoverage, above=0, below=1)
+        miscoverage = check_rate("miscoverage", miscoverage)
         input_shape, input_spec, image_size = common_input(members, image_size)
 
         # === Functional model ===

@@ -11,7 +11,7 @@ from keras_deepfake._arguments import (
     check_choice,
     check_flag,
     check_integer,
-    check_number,
+    check_rate,
     check_seed,
 )
 from keras_deepfake._classes import CLASS_NAMES, check_class_names, find_fake
@@ -172,12 +172,8 @@ def train_detector(
         class_names = check_class_names(index.class_names, 2)
     fake_index = find_fake(class_names, fake_class)
     copies = check_integer("copies", copies, 0, 100)
-    if false_positive_rate is not None:
-        false_positive_rate = check_number(
-            "false_positive_rate", false_positive_rate, above=0, below=1
-        )
-    if abstain is not None:
-        abstain = check_number("abstain", abstain, above=0, below=1)
+    false_positive_rate = check_rate("false_positive_rate", false_positive_rate)
+    abstain = check_rate("abstain", abstain)
     seed = check_seed(seed)
     check_flag("overwrite", overwrite)
     verbose = check_integer("verbose", verbose, 0, 1)

@@ -1,32 +1,13 @@
 """A valid call of every public name, in which single arguments are then replaced by wrong ones."""
 
-import dataclasses
 import importlib
-import inspect
-import math
 import pathlib
 
 import keras
 import numpy as np
 
 import keras_deepfake as kd
-
-FOLDERS = (
-    "audit",
-    "callbacks",
-    "datasets",
-    "evaluation",
-    "explanation",
-    "export",
-    "faces",
-    "hypermodels",
-    "layers",
-    "metrics",
-    "models",
-    "recipes",
-    "reports",
-    "visualization",
-)
+from tests.robustness.fuzz_arguments import Call
 
 # What the library makes and its users read, the bases of other classes, and what an extra needs.
 NOT_CALLED = {
@@ -52,64 +33,11 @@ NOT_CALLED = {
 }
 
 
-@dataclasses.dataclass
-class Call:
-    """A function or class, its valid arguments, and what is done with the result."""
-
-    function: object
-    arguments: dict
-    use: object = None
-    # Arguments that the signature hides behind `**kwargs`, and those that are not replaced.
-    hidden: tuple = ()
-    left: tuple = ()
-    # The message in which the valid call ends, where all it would do takes too long.
-    ends_in: str | None = None
-
-    def names(self):
-        parameters = inspect.signature(self.function).parameters.values()
-        kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-        names = [parameter.name for parameter in parameters if parameter.kind not in kinds]
-        return [name for name in (*names, *self.hidden) if name not in self.left]
-
-
-def wrong_values():
-    """Labels and makers of values that are wrong for nearly every argument."""
-    return {
-        "none": lambda: None,
-        "nan": lambda: math.nan,
-        "inf": lambda: math.inf,
-        "negative": lambda: -1,
-        "zero": lambda: 0,
-        "billion": lambda: 10**9,
-        "fraction": lambda: 1.5,
-        "true": lambda: True,
-        "text": lambda: "x",
-        "empty_text": lambda: "",
-        "bytes": lambda: b"x",
-        "list": list,
-        "dict": dict,
-        "set": set,
-        "object": object,
-        "function": lambda: lambda *args: None,
-        "class": lambda: int,
-        "path": lambda: pathlib.Path("missing"),
-        "none_list": lambda: [None],
-        "mixed_list": lambda: ["x", 3],
-        "numbers": lambda: (1, 2, 3),
-        "nan_pair": lambda: (math.nan, math.nan),
-        "reversed_pair": lambda: (5, -1),
-        "numpy_integer": lambda: np.int64(-3),
-        "empty_array": lambda: np.zeros((0,)),
-        "nan_array": lambda: np.full((2, 32, 32, 3), np.nan),
-        "high_rank": lambda: np.zeros((1, 1, 1, 1, 1, 1)),
-        "text_array": lambda: np.array(["x", "y"]),
-    }
-
-
 def public_names():
+    folders = [file.parent.name for file in pathlib.Path(kd.__file__).parent.glob("*/__init__.py")]
     return [
         f"{folder}.{name}"
-        for folder in FOLDERS
+        for folder in folders
         for name in importlib.import_module(f"keras_deepfake.{folder}").__all__
     ]
 
@@ -204,35 +132,31 @@ def _layer_calls(fixtures):
 
 def _model_calls(fixtures):
     models = kd.models
-    autoencoder, classifier, detector = (
-        fixtures.autoencoder,
-        fixtures.classifier,
-        fixtures.detector,
-    )
-    images = fixtures.images[:2]
+    autoencoder, detector = fixtures.autoencoder, fixtures.detector
+    classifier, images = fixtures.classifier, fixtures.images[:2]
+
+    def use(model):
+        return model(images)
+
     calls = {
         "ConvAutoencoder": Call(
             models.ConvAutoencoder,
             {"image_shape": (32, 32, 3), "filters": (2, 2)},
-            lambda model: model(images),
+            use,
         ),
         "ConvAutoencoder.encode": Call(autoencoder.encode, {"x": images}),
         "ConvAutoencoder.decode": Call(autoencoder.decode, {"z": autoencoder.encode(images)}),
         "ConvAutoencoder.reconstruction_error": Call(
             autoencoder.reconstruction_error, {"x": images}
         ),
-        "EncoderClassifier": Call(
-            models.EncoderClassifier,
-            {"encoder": autoencoder.encoder},
-            lambda model: model(images),
-        ),
+        "EncoderClassifier": Call(models.EncoderClassifier, {"encoder": autoencoder.encoder}, use),
         "EncoderClassifier.fit_head": Call(
-            fixtures.classifier.fit_head, {"x": fixtures.index, "verbose": 0}
+            classifier.fit_head, {"x": fixtures.index, "verbose": 0}
         ),
         "EncoderClassifier.from_autoencoder": Call(
             models.EncoderClassifier.from_autoencoder,
             {"autoencoder": autoencoder},
-            lambda model: model(images),
+            use,
             hidden=("class_names", "pooling", "activation", "l1", "l2", "dropout"),
         ),
         "Detector": Call(
@@ -242,7 +166,7 @@ def _model_calls(fixtures):
         "Detector.verdicts": Call(detector.verdicts, {"images": images}),
         "Detector.verdicts_of": Call(detector.verdicts_of, {"scores": fixtures.scores}),
         "as_detector": Call(models.as_detector, {"model": classifier}),
-        "feature_extractor": Call(models.feature_extractor, {"network": fixtures.classifier}),
+        "feature_extractor": Call(models.feature_extractor, {"network": classifier}),
         "load_model": Call(models.load_model, {"path": "classifier.keras"}),
         "set_trainable": Call(
             models.set_trainable, {"model": autoencoder, "part": "all", "rank": None}
@@ -259,8 +183,17 @@ def _data_calls(fixtures):
     datasets, index = kd.datasets, fixtures.index
     cropper = kd.faces.FaceCropper(32, face_detector=_in_the_middle)
     pipeline = {"index": index, "image_size": (32, 32)}
-    calls = {
+    numbers = index.labels.tolist()
+    table = [
+        {"path": path, "label": index.class_names[number]}
+        for path, number in zip(index.paths, numbers, strict=True)
+    ]
+    return {
         "datasets.ImageIndex": Call(datasets.ImageIndex.from_directory, {"directory": "faces"}),
+        "datasets.ImageIndex.from_paths": Call(
+            datasets.ImageIndex.from_paths, {"paths": list(index.paths), "labels": numbers}
+        ),
+        "datasets.ImageIndex.from_table": Call(datasets.ImageIndex.from_table, {"table": table}),
         "datasets.ImageIndex.balanced": Call(index.balanced, {"seed": 0}),
         "datasets.ImageIndex.subset": Call(index.subset, {"fraction": 0.5, "seed": 0}),
         "datasets.ImageIndex.split": Call(index.split, {"fractions": (0.5, 0.5), "seed": 0}),
@@ -290,20 +223,6 @@ def _data_calls(fixtures):
         ),
         "audit.audit_dataset": Call(kd.audit.audit_dataset, {"index": index}),
     }
-    for name in ("from_paths", "from_table"):
-        if hasattr(datasets.ImageIndex, name):
-            calls[f"datasets.ImageIndex.{name}"] = Call(
-                getattr(datasets.ImageIndex, name),
-                {"paths": list(index.paths), "labels": index.labels.tolist()}
-                if name == "from_paths"
-                else {
-                    "table": [
-                        {"path": path, "label": "fake" if label == 0 else "real"}
-                        for path, label in zip(index.paths, index.labels, strict=True)
-                    ]
-                },
-            )
-    return calls
 
 
 def _in_the_middle(photograph):
@@ -460,16 +379,9 @@ def _picture_calls(fixtures):
     images, scores = fixtures.images[:2], fixtures.scores
     curves = {"is_fake": fixtures.is_fake, "scores": scores}
     probabilities = np.stack([scores, 1 - scores], 1)[:2]
-    robustness = kd.evaluation.RobustnessReport(
-        rows=tuple(
-            kd.evaluation.RobustnessRow(*setting, 0.9, 0.8, 0.7)
-            for setting in (("clean", None), ("jpeg", 90), ("jpeg", 50))
-        ),
-        threshold=0.5,
-        num_fake=8,
-        num_real=8,
-        seed=0,
-    )
+    settings = (("clean", None), ("jpeg", 90), ("jpeg", 50))
+    rows = tuple(kd.evaluation.RobustnessRow(*setting, 0.9, 0.8, 0.7) for setting in settings)
+    robustness = kd.evaluation.RobustnessReport(rows, threshold=0.5, num_fake=8, num_real=8, seed=0)
     history = {"loss": [2.0, 1.0], "val_loss": [2.0, 1.5]}
     calls = {
         "plot_roc": curves,

@@ -5,7 +5,10 @@
 
 import argparse
 import collections
+import dataclasses
+import inspect
 import json
+import math
 import os
 import pathlib
 import queue
@@ -18,12 +21,68 @@ import tempfile
 import threading
 import traceback
 
+import numpy as np
+
 ROOT = pathlib.Path(__file__).parents[2]
 PACKAGE = str(ROOT / "keras_deepfake")
 # What Python can interrupt ends after the first, what it cannot after the second.
 SECONDS_PER_CALL, SECONDS_UNTIL_KILLED = 10, 30
 # Reserving room for a billion values shall fail here, not fill the machine.
 MOST_BYTES = 12 * 2**30
+
+
+@dataclasses.dataclass
+class Call:
+    """A function or class, its valid arguments, and what is done with the result."""
+
+    function: object
+    arguments: dict
+    use: object = None
+    # Arguments that the signature hides behind `**kwargs`, and those that are not replaced.
+    hidden: tuple = ()
+    left: tuple = ()
+    # The message in which the valid call ends, where all it would do takes too long.
+    ends_in: str | None = None
+
+    def names(self):
+        parameters = inspect.signature(self.function).parameters.values()
+        kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        names = [parameter.name for parameter in parameters if parameter.kind not in kinds]
+        return [name for name in (*names, *self.hidden) if name not in self.left]
+
+
+def wrong_values():
+    """Labels and makers of values that are wrong for nearly every argument."""
+    return {
+        "none": lambda: None,
+        "nan": lambda: math.nan,
+        "inf": lambda: math.inf,
+        "negative": lambda: -1,
+        "zero": lambda: 0,
+        "billion": lambda: 10**9,
+        "fraction": lambda: 1.5,
+        "true": lambda: True,
+        "text": lambda: "x",
+        "empty_text": lambda: "",
+        "bytes": lambda: b"x",
+        "list": list,
+        "dict": dict,
+        "set": set,
+        "object": object,
+        "function": lambda: lambda *args: None,
+        "class": lambda: int,
+        "path": lambda: pathlib.Path("missing"),
+        "none_list": lambda: [None],
+        "mixed_list": lambda: ["x", 3],
+        "numbers": lambda: (1, 2, 3),
+        "nan_pair": lambda: (math.nan, math.nan),
+        "reversed_pair": lambda: (5, -1),
+        "numpy_integer": lambda: np.int64(-3),
+        "empty_array": lambda: np.zeros((0,)),
+        "nan_array": lambda: np.full((2, 32, 32, 3), np.nan),
+        "high_rank": lambda: np.zeros((1, 1, 1, 1, 1, 1)),
+        "text_array": lambda: np.array(["x", "y"]),
+    }
 
 
 def fuzz(share=1.0, folder="", seed=0):
@@ -100,8 +159,6 @@ def _run_worker(directory, share, folder, seed, start, results):
 
 
 def _combinations(calls, share, folder, seed):
-    from tests.robustness.argument_calls import wrong_values
-
     combinations = [
         (name, argument, value)
         for name, call in sorted(calls.items())
@@ -125,7 +182,7 @@ def _work(share, folder, seed, start):
         output.write(json.dumps(entry) + "\n")
         output.flush()
 
-    from tests.robustness.argument_calls import valid_calls, wrong_values
+    from tests.robustness.argument_calls import valid_calls
 
     values = wrong_values()
     calls = valid_calls()
@@ -184,7 +241,6 @@ def _kind(error, argument):
 
 def _is_finite(result):
     import keras
-    import numpy as np
 
     for part in keras.tree.flatten(result):
         if isinstance(part, float) or keras.ops.is_tensor(part) or isinstance(part, np.ndarray):
