@@ -68,22 +68,18 @@ class Scorer:
             paths = [os.path.join(self.folder, name) for name in names]
             predictions = kd.evaluation.predict_images(self.detector, paths)
             fake = self.detector.fake_index
-            table = pyarrow.table(
+            rows = [
                 {
-                    "path": names,
-                    "fake": pyarrow.array(
-                        [
-                            None if row.error else float(row.probabilities[fake])
-                            for row in predictions
-                        ],
-                        pyarrow.float32(),
-                    ),
-                    "verdict": pyarrow.array(
-                        [row.verdict for row in predictions], pyarrow.string()
-                    ),
-                    "error": pyarrow.array([row.error for row in predictions], pyarrow.string()),
+                    "path": name,
+                    "fake": None if row.error else float(row.probabilities[fake]),
+                    "verdict": row.verdict,
+                    "error": row.error,
                 }
-            )
+                for name, row in zip(names, predictions, strict=True)
+            ]
+            text = pyarrow.string()
+            schema = {"path": text, "fake": pyarrow.float32(), "verdict": text, "error": text}
+            table = pyarrow.Table.from_pylist(rows, pyarrow.schema(schema))
             temporary = path.with_name(f".{path.name}.{os.getpid()}")
             pyarrow.parquet.write_table(table, temporary)
             os.replace(temporary, path)

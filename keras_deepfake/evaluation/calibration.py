@@ -173,10 +173,10 @@ def calibrated_detector(detector, fakes, log_odds, seen, false_positive_rate=Non
 def check_rates(num_fakes, num_reals, false_positive_rate=None, abstain=None):
     """Raise, before any image is scored, for rates that so few images cannot keep."""
     if false_positive_rate is not None:
-        threshold_at_rate(np.linspace(0, 0.5, num_reals), false_positive_rate)
+        rank_at_rate("false_positive_rate", false_positive_rate, num_reals, "real")
     if abstain is not None:
-        is_fake = np.arange(num_fakes + num_reals) < num_fakes
-        fit_bounds(is_fake, np.zeros(len(is_fake)), abstain)
+        rank_at_rate("abstain", abstain, num_fakes, "fake")
+        rank_at_rate("abstain", abstain, num_reals, "real")
 
 
 def digests(images):

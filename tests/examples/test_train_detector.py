@@ -1,11 +1,12 @@
 import pathlib
+import types
+from unittest import mock
 
 import keras
 import numpy as np
 import pytest
 
 import keras_deepfake as kd
-from keras_deepfake.recipes import _synthetic_data
 
 TINY = "--image-size 32 --filters 4 4 --epochs-autoencoder 1 --epochs-classifier 1".split()
 
@@ -21,10 +22,16 @@ def make_folder(names=("fake", "real")):
 
 
 def test_without_data(main, monkeypatch, capsys):
-    monkeypatch.setattr(_synthetic_data, "NUM_FACES", 80)
+    trained = types.SimpleNamespace(report="the report", predictions="a table of predictions")
+    recipe = mock.create_autospec(kd.recipes.train_study, return_value=trained)
+    monkeypatch.setattr(kd.recipes, "train_study", recipe)
     main([*TINY, "--output", "one"])
-    assert "open one/report.html" in capsys.readouterr().out.splitlines()[-1]
-    assert pathlib.Path("one/detector.keras").exists()
+    assert recipe.call_args.args[:2] == (None, "one")
+    assert capsys.readouterr().out.splitlines() == [
+        "the report",
+        "a table ",
+        "Results are in one: open one/report.html.",
+    ]
 
 
 @pytest.fixture
