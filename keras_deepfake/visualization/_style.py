@@ -18,8 +18,6 @@ OTHER_CLASSES = ("#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 INK, GUIDE, GRID = "#222222", "#777777", "#E5E5E5"
 TITLE_SIZE, LABEL_SIZE, TICK_SIZE = 11, 10, 9
 DPI = 120
-
-
 # Names may hold a dollar sign, between two of which Matplotlib sees a formula.
 PLAIN = {"parse_math": False}
 

@@ -90,13 +90,13 @@ def label_row(ax, text):
     ax.set_ylabel(text, fontsize=LABEL_SIZE, color=INK)
 
 
-def color_bar(drawn, axes, label, **kwargs):
-    """Colour scale of the drawn maps, beside all of `axes`."""
-    bar = axes[-1].get_figure().colorbar(drawn, ax=axes, shrink=0.9, aspect=14, pad=0.02, **kwargs)
+def color_bar(drawn, axes, label):
+    """Colour scale of the drawn maps, which values may exceed, beside all of `axes`."""
+    look = {"shrink": 0.9, "aspect": 14, "pad": 0.02, "extend": "max"}
+    bar = axes[-1].get_figure().colorbar(drawn, ax=axes, **look)
     bar.set_label(printable(label), fontsize=LABEL_SIZE, color=INK, **PLAIN)
     bar.ax.tick_params(labelsize=TICK_SIZE, colors=INK, length=0)
     bar.outline.set_visible(False)
-    return bar
 
 
 def plot_images(images, titles=None, columns=None, axes=None):
@@ -223,7 +223,7 @@ def plot_reconstructions(images, reconstructions, axes=None):
         drawn = show(ax, error, title, cmap="inferno", vmin=0, vmax=largest or 1)
     for row, text in enumerate(("Original", "Reconstruction", "Error")):
         label_row(axes[row * count], text)
-    color_bar(drawn, axes[2 * count :], "Absolute error", extend="max")
+    color_bar(drawn, axes[2 * count :], "Absolute error")
     return axes[0].get_figure(root=True)
 
 

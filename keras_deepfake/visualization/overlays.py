@@ -72,5 +72,5 @@ def plot_overlays(images, maps, titles=None, label="Importance", axes=None):
         drawn = show(ax, values, cmap="inferno", vmin=0, vmax=largest or 1, alpha=share**0.5)
     label_row(axes[0], "Image")
     label_row(axes[count], "Overlay")
-    color_bar(drawn, axes[count:], label, extend="max")
+    color_bar(drawn, axes[count:], label)
     return axes[0].get_figure(root=True)

@@ -51,7 +51,7 @@ def plot_photograph(photograph, frames, verdicts, class_names=("fake", "real"), 
     """
     class_names = check_class_names(class_names)
     (image,) = as_images([photograph], "photograph")
-    frames = np.asarray(to_numpy(frames, "frames"))
+    frames = to_numpy(frames, "frames")
     if len(frames) == 0:
         frames = frames.reshape(0, 4, 2)
     if frames.dtype.kind not in "iuf" or frames.shape[1:] != (4, 2) or frames.ndim != 3:
