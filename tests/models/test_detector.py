@@ -349,6 +349,15 @@ def test_index_and_model_that_disagree_raise(tmp_path):
             function(classifier, index)
 
 
+@pytest.mark.once
+def test_an_index_names_the_classes_of_members_that_have_no_names(tmp_path):
+    index = make_faces(tmp_path, ("REAL", "FAKE"))
+    members = [red_classifier(("real", "fake"), name=name) for name in "ab"]
+    assert as_detector(members, data=index).class_names == ("REAL", "FAKE")
+    members[1].class_names = ("real", "fake")
+    assert as_detector(members, data=index).class_names == ("real", "fake")
+
+
 REPLICAS = """
 import keras, numpy as np, tensorflow as tf
 import keras_deepfake as kd
