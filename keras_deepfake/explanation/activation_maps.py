@@ -108,11 +108,6 @@ def grad_cam(
     return maps / np.where(largest > 0, largest, 1)
 
 
-def has_feature_map(detector):
-    """Whether there is a layer that `grad_cam` can explain a detector by."""
-    return bool(_feature_maps(detector))
-
-
 def _graph_layers(model):
     """All layers in the order of `Model.layers`, with nested models replaced by theirs."""
     layers = []
@@ -131,7 +126,7 @@ def _find_layer(original, copy, wanted):
                 "model, or the name of one."
             )
         return found[0]
-    maps = _feature_maps(copy)
+    maps = feature_maps(copy)
     if not maps:
         raise ValueError(
             "`model` has no layer with a feature map, which has 4 axes: tokens and vectors have no "
@@ -139,7 +134,7 @@ def _find_layer(original, copy, wanted):
         )
     if wanted is None:
         heaviest = copy.members[int(np.argmax(copy.member_weights))]
-        return list((_feature_maps(heaviest) or maps).values())[-1]
+        return list((feature_maps(heaviest) or maps).values())[-1]
     # Not `in`, which what has no hash raises at.
     if not isinstance(wanted, str) or wanted not in maps:
         raise ValueError(
@@ -149,8 +144,8 @@ def _find_layer(original, copy, wanted):
     return maps[wanted]
 
 
-def _feature_maps(model):
-    """The layers with a 4-D output by their names."""
+def feature_maps(model):
+    """The layers with a 4-D output, which `grad_cam` can explain a model by, by their names."""
     return {
         layer.name: layer
         for layer in _graph_layers(model)

@@ -9,7 +9,7 @@ from keras_deepfake import visualization as draw
 from keras_deepfake._arguments import check_path
 from keras_deepfake.evaluation import predict_images
 from keras_deepfake.explanation import grad_cam
-from keras_deepfake.explanation.activation_maps import has_feature_map
+from keras_deepfake.explanation.activation_maps import feature_maps
 from keras_deepfake.faces import FaceCropper
 from keras_deepfake.models import as_detector
 from keras_deepfake.models.image_batches import single_images
@@ -80,7 +80,7 @@ def inspect_photographs(model, photographs, path, faces=None, threshold=None, ve
     if not predictions:
         raise ValueError("`photographs` holds no images.")
     # Without one, as for heads on tokens or statistics, there are no places to point at.
-    explained = has_feature_map(detector)
+    explained = bool(feature_maps(detector))
     sections = (
         _photograph_section(detector, row, image.pixels, faces, predictions, explained)
         for row, image in zip(predictions, single_images(photographs), strict=True)

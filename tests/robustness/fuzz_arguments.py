@@ -264,11 +264,8 @@ def _main():
     parser.add_argument("--folder", default="")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--show", nargs="*", default=[], help="outcomes to list")
-    parser.add_argument("--output", help="JSON file of all results")
     options = parser.parse_args()
     results = fuzz(options.share, options.folder, options.seed)
-    if options.output:
-        pathlib.Path(options.output).write_text(json.dumps(results, indent=0))
     outcomes = sorted({result["outcome"] for result in results})
     folders = sorted({result["call"].partition(".")[0] for result in results})
     print(f"{'':14}", *(f"{outcome:>18}" for outcome in outcomes))
