@@ -16,8 +16,8 @@ page_maker = None
 class Result:
     """A result that prints as text and is saved as JSON, CSV or a page.
 
-    Subclasses implement `figures` and `table`; what they print is `summary` and the table, unless
-    they implement `__str__`.
+    Subclasses implement `table`, and `figures` unless they hold `rows`, a tuple of named tuples;
+    what they print is `summary` and the table, unless they implement `__str__`.
     """
 
     def summary(self):
@@ -26,7 +26,7 @@ class Result:
 
     def figures(self):
         """The figures as a dictionary of plain Python values; NaN is allowed."""
-        raise NotImplementedError
+        return {**vars(self), "rows": [row._asdict() for row in self.rows]}
 
     def table(self):
         """The rows of the table, the first of which holds the headings."""

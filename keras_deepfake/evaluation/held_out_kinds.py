@@ -72,9 +72,6 @@ class HeldOutKindReport(Result):
     test_fraction: float
     seed: int
 
-    def figures(self):
-        return {**vars(self), "rows": [row._asdict() for row in self.rows]}
-
     def table(self):
         names = ("auc", "low", "high", "recall_fake")
         rows = [("kind", "num_fake", *names, *(f"known_{name}" for name in names))]

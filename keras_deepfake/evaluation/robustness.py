@@ -90,9 +90,6 @@ class RobustnessReport(Result):
     num_real: int
     seed: int
 
-    def figures(self):
-        return {**vars(self), "rows": [row._asdict() for row in self.rows]}
-
     def table(self):
         return [RobustnessRow._fields, *self.rows]
 

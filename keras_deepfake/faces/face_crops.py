@@ -62,9 +62,6 @@ class FaceCrops(Result):
             f"{sum(text.startswith('unreadable') for text in status)} unreadable"
         )
 
-    def figures(self):
-        return {"rows": [row._asdict() for row in self.rows]}
-
     def table(self):
         rows = [
             [
