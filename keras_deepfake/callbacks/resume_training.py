@@ -116,7 +116,12 @@ class ResumeTraining(keras.callbacks.Callback):
         self._hold()
         try:
             if self.path.exists():
-                self._check_not_ended()
+                if self._signature["digest_of_data"] is None and self.path.resolve() in _ENDED:
+                    raise ValueError(
+                        f"`path`={str(self.path)!r} is the file of another `fit` of this process, "
+                        "which has ended. Give each `fit` a file of its own, or delete this one to "
+                        "train afresh."
+                    )
                 self._restore()
             else:
                 # A path that cannot be written to shows now, not after the first epoch.
@@ -176,14 +181,6 @@ class ResumeTraining(keras.callbacks.Callback):
         self._lock.release()
         self._lock = None
         _LOCKS.pop(self.path.resolve(), None)
-
-    def _check_not_ended(self):
-        data = self._signature["digest_of_data"]
-        if data is None and self.path.resolve() in _ENDED:
-            raise ValueError(
-                f"`path`={str(self.path)!r} is the file of another `fit` of this process, which "
-                "has ended. Give each `fit` a file of its own, or delete this one to train afresh."
-            )
 
     def _variables(self):
         optimizer = self.model.optimizer

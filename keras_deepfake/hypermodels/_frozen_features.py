@@ -114,8 +114,11 @@ class FrozenFeatures:
                     "A head that is solved takes all images alike; leave out the sample weights."
                 )
         data = {}
-        for prefix, parts in pairs.items():
-            features, labels = _encoded_parts(model.encoder, parts, kept)
+        for prefix, (images, *rest) in pairs.items():
+            features = _encoded(model.encoder, images, kept)
+            features, labels = (
+                features.parts if isinstance(images, tf.data.Dataset) else (features, *rest)
+            )
             data[prefix] = (
                 features if pooling is None else _array_features(pooling, features),
                 np.asarray(labels),
@@ -187,15 +190,6 @@ def _encoded(encoder, data, kept):
         encode = _DatasetFeatures if is_dataset else _array_features
         kept[id(data)] = (data, encode(encoder, data))
     return kept[id(data)][1]
-
-
-def _encoded_parts(encoder, parts, kept):
-    """What the encoder makes of images, and what comes with them: labels, weights."""
-    images, *rest = parts
-    encoded = _encoded(encoder, images, kept)
-    if isinstance(encoded, _DatasetFeatures):
-        return encoded.parts
-    return [encoded, *rest]
 
 
 def _array_features(encoder, images):

@@ -10,6 +10,7 @@ from keras_deepfake._arguments import (
     check_data_format,
     check_integer,
     check_policy,
+    check_sequence,
 )
 from keras_deepfake._pixels import to_numpy, unit_pixels
 from keras_deepfake.layers import ConvBlock, ConvTransposeBlock
@@ -247,11 +248,7 @@ def _by_batches(function, x, batch_size, name="x"):
 
 
 def _check_shapes(image_shape, filters, data_format):
-    if not isinstance(filters, (tuple, list)) or not filters:
-        raise ValueError(
-            f"`filters` must be one or more positive integers, one per block; got {filters!r}."
-        )
-    filters = tuple(check_integer("filters", count, 1) for count in filters)
+    filters = check_sequence("filters", filters, lambda name, count: check_integer(name, count, 1))
     if not isinstance(image_shape, (tuple, list)) or len(image_shape) != 3:
         raise ValueError(
             "`image_shape` must hold height, width and channels (for 'channels_first': channels, "

@@ -299,7 +299,7 @@ class EncoderClassifier(DetectionModel):
             l2 = check_sequence("l2", l2, lambda name, value: check_number(name, value, above=0))
             l2 = sorted(l2, reverse=True)
         else:
-            l2 = check_number("l2", l2, above=0)
+            l2 = [check_number("l2", l2, above=0)]
         check_flag("standardize", standardize)
         batch_size = check_integer("batch_size", batch_size, 1, MOST_PLACES)
         seed = check_seed(seed)
@@ -315,9 +315,8 @@ class EncoderClassifier(DetectionModel):
             )
         known = getattr(x, "labels", None) if y is None else class_numbers(y, len(self.class_names))
         if known is not None:
-            penalties = [l2] if isinstance(l2, float) else l2
             groups = None if groups is None else check_entries("groups", groups, len(known))
-            check_solvable(known, len(self.class_names), groups, penalties, seed=seed)
+            check_solvable(known, len(self.class_names), groups, l2, seed=seed)
 
         head = self.get_layer("head")
         features, labels = encode(

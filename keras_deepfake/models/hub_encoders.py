@@ -5,9 +5,9 @@ import numpy as np
 
 from keras_deepfake._arguments import check_text
 from keras_deepfake.models._hub_layers import KerasHubLayer, import_keras_hub
-from keras_deepfake.models._rescaling import rescaling
 from keras_deepfake.models.feature_extractors import feature_extractor
 from keras_deepfake.models.model_copy import copy_model
+from keras_deepfake.models.pretrained_encoders import rescaling
 
 # What holds its blocks in one layer, whose `call` runs them one after another.
 _CHAINS_OF_BLOCKS = ("DINOV2Encoder", "DINOV3Encoder", "ViTEncoder")

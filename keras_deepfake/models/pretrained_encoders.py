@@ -7,7 +7,6 @@ import numpy as np
 
 from keras_deepfake._arguments import MOST_PLACES, check_choice, check_integer, check_path
 from keras_deepfake.models._name_scopes import own_name_scope
-from keras_deepfake.models._rescaling import rescaling
 from keras_deepfake.models.feature_extractors import feature_extractor
 
 
@@ -81,6 +80,15 @@ def _preprocessed(images, make):
         images = keras.ops.flip(images, axis=axis)
         gains = gains[::-1]
     return rescaling(np.diag(gains), offset)(images)
+
+
+def rescaling(scale, offset):
+    """A layer that multiplies every channel by its scale and adds its offset."""
+    scale, offset = np.asarray(scale, "float64"), np.asarray(offset, "float64")
+    if keras.config.image_data_format() == "channels_first":
+        # Keras brings the scale into this shape by itself, but not the offset.
+        scale, offset = scale[:, None, None], offset[:, None, None]
+    return keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="preprocessing")
 
 
 def _load(make, name, inputs, image_shape, weights):

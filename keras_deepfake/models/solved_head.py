@@ -99,6 +99,12 @@ def check_solvable(labels, num_classes, groups=None, penalties=PENALTIES, num_fo
     return _folds(labels, num_classes, groups, num_folds, seed)
 
 
+def group_numbers(groups):
+    """An array with the number of each group, counted as they appear."""
+    numbers = {}
+    return np.array([numbers.setdefault(group, len(numbers)) for group in groups])
+
+
 class _Solver:
     """Solves for one penalty after the other, each from where the last one ended."""
 
@@ -206,10 +212,8 @@ def _folds(labels, num_classes, groups, most, seed):
     """Pairs of training and held-out positions."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    # As numbers: scikit-learn compares them.
-    numbers = {}
-    units = [numbers.setdefault(group, len(numbers)) for group in groups or range(len(labels))]
-    units = np.array(units)
+    # scikit-learn compares them.
+    units = group_numbers(groups or range(len(labels)))
     counts = [len(np.unique(units[labels == number])) for number in range(num_classes)]
     num_folds = min(most, *counts)
     if num_folds < 2:

@@ -152,27 +152,21 @@ def _check_labels(model, labels, argument):
 def takes_class_numbers(loss):
     """Whether a loss of several columns expects class numbers."""
     names = ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy")
-    return isinstance(loss, keras.losses.SparseCategoricalCrossentropy) or loss in (
-        *names,
-        keras.losses.sparse_categorical_crossentropy,
-    )
+    return loss in names or _function(loss) is keras.losses.sparse_categorical_crossentropy
 
 
 def _is_one_hot_loss(loss):
-    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
-    classes = (
-        keras.losses.BinaryCrossentropy,
-        keras.losses.BinaryFocalCrossentropy,
-        keras.losses.CategoricalCrossentropy,
-        keras.losses.CategoricalFocalCrossentropy,
-    )
-    functions = (
+    return _function(keras.losses.get(loss) if isinstance(loss, str) else loss) in (
         keras.losses.binary_crossentropy,
         keras.losses.binary_focal_crossentropy,
         keras.losses.categorical_crossentropy,
         keras.losses.categorical_focal_crossentropy,
     )
-    return isinstance(loss, classes) or loss in functions
+
+
+def _function(loss):
+    """The function that a loss of Keras computes, or the loss itself."""
+    return getattr(loss, "fn", loss)
 
 
 def _check_pixels(images, argument):

@@ -93,6 +93,7 @@ def encode_views(encoder, index, is_fake, views, folder, seed, verbose):
     check_finite_weights(encoder)
     folder.mkdir(exist_ok=True)
     count = sum(view.num_rows for view in views)
+    is_blended = np.repeat([v.name == "blended" for v in views], [v.num_rows for v in views])
     arrays = _open(folder, count, encoder.output_shape[-1])
     progress_file = folder / "progress.json"
     done = json.loads(progress_file.read_text())["rows"] if progress_file.exists() else 0
@@ -103,33 +104,23 @@ def encode_views(encoder, index, is_fake, views, folder, seed, verbose):
             positions = view.positions[start : start + BLOCK]
             size = len(positions) * view.num_rows // len(view.positions)
             if row + size > done:
-                block = arrays.at(row, row + size)
+                block = EncodedViews(*(array[row : row + size] for array in (*arrays, is_blended)))
                 _encode_block(
                     encoder, index, is_fake, view, positions, block, (seed, number, start)
                 )
-                arrays.features.flush()
-                arrays.is_fake.flush()
-                arrays.positions.flush()
+                for array in arrays:
+                    array.flush()
                 with atomic_write(progress_file) as file:
                     json.dump({"rows": row + size}, file)
             row += size
             if bar is not None:
                 bar.update(row, finalize=row == count)
-    is_blended = np.repeat([v.name == "blended" for v in views], [v.num_rows for v in views])
-    return EncodedViews(arrays.features, arrays.is_fake, arrays.positions, is_blended)
-
-
-class _Arrays(NamedTuple):
-    features: np.ndarray
-    is_fake: np.ndarray
-    positions: np.ndarray
-
-    def at(self, start, stop):
-        return _Arrays(*(array[start:stop] for array in self))
+    return EncodedViews(*arrays, is_blended)
 
 
 def _open(folder, count, width):
-    """The files, made or found."""
+    """The files of features, `is_fake` and positions, made or found."""
+    made = (folder / "progress.json").exists()
     arrays = []
     for name, shape, dtype in (
         ("features", (count, width), "float32"),
@@ -137,10 +128,9 @@ def _open(folder, count, width):
         ("positions", (count,), "int64"),
     ):
         file = folder / f"{name}.npy"
-        made = (folder / "progress.json").exists()
         mode = {} if made else {"dtype": dtype, "shape": shape}
         arrays.append(np.lib.format.open_memmap(file, "r+" if made else "w+", **mode))
-    return _Arrays(*arrays)
+    return arrays
 
 
 def made_images(index, is_fake, view, positions, seed):

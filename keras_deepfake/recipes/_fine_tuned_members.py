@@ -13,8 +13,8 @@ from keras_deepfake.models.log_odds import log_odds
 from keras_deepfake.models.model_copy import copy_model
 from keras_deepfake.models.solved_head import check_solvable
 from keras_deepfake.recipes._encoded_views import encode_views, made_images
-from keras_deepfake.recipes._members import Member
 from keras_deepfake.recipes._network_encoders import encoder_model, usual_sizes
+from keras_deepfake.recipes._solved_members import Member
 from keras_deepfake.recipes._splits import index_digest
 
 # Trainings that say of an image what they have not learnt from it.
@@ -92,11 +92,7 @@ class MadeBatches(keras.utils.PyDataset):
     not matter where a training was cut off.
 
     Args:
-        encoder: `NetworkEncoder` that the windows are for.
-        index: `ImageIndex`.
-        is_fake: Boolean array, of each image of the index.
-        views: List of `View`.
-        fake_index: 0 or 1.
+        encoder, index, is_fake, views, fake_index: As for `fine_tune_member`.
         seed: Tuple of integers.
     """
 
@@ -110,7 +106,8 @@ class MadeBatches(keras.utils.PyDataset):
             min(int(side), MOST_PIXELS_PER_SIDE) if fixed is None else fixed
             for side, fixed in zip(usual, encoder.size, strict=True)
         )
-        self.data_digest = index_digest(index.take(np.unique(np.concatenate(self._positions()))))
+        positions = np.unique(np.concatenate([view.positions for view in views]))
+        self.data_digest = index_digest(index.take(positions))
         self.epoch = 0
 
     def __len__(self):
@@ -131,9 +128,6 @@ class MadeBatches(keras.utils.PyDataset):
         if self.channels_first:
             windows = np.moveaxis(windows, -1, 1)
         return windows, np.eye(2, dtype="float32")[np.concatenate(labels)]
-
-    def _positions(self):
-        return [view.positions for view in self.views]
 
     def _batches(self):
         """The batches of the epoch: pairs of a view and positions."""

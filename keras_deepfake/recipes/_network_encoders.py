@@ -63,26 +63,6 @@ class NetworkEncoder(NamedTuple):
         ratios = [min(np.array(size) / self.size) for size in usual_sizes(index)]
         return int(np.clip(round(float(np.median(ratios))), 1, MOST_CROPS_PER_SIDE))
 
-    def parts(self, crops_per_side=1):
-        """The input for images of any size, and the vector of each depth as a Keras tensor."""
-        outputs = [self.network.get_layer(depth).output for depth in self.depths]
-        vectors = [pooled(x) if len(x.shape) > 2 else x for x in outputs]
-        core = keras.Model(self.network.inputs[0], vectors, name=self.name)
-        if None in self.size:
-            return core.inputs[0], vectors
-        shape = (3, None, None) if self.channels_first else (None, None, 3)
-        images = keras.Input(shape, name="images")
-        places = [0.5] if crops_per_side == 1 else np.linspace(0, 1, crops_per_side).tolist()
-        data_format = "channels_first" if self.channels_first else "channels_last"
-        crops = [
-            keras.tree.flatten(core(NativeCrop(self.size, (y, x), data_format)(images)))
-            for y in places
-            for x in places
-        ]
-        if len(crops) == 1:
-            return images, crops[0]
-        return images, [keras.layers.Average()(list(part)) for part in zip(*crops, strict=True)]
-
 
 def usual_sizes(index):
     """Height and width of some of the images."""
@@ -92,7 +72,22 @@ def usual_sizes(index):
 
 def encoder_model(encoder, crops_per_side=1):
     """The Keras model from images of any size to one vector, and the width of each depth."""
-    images, parts = encoder.parts(crops_per_side)
+    images = encoder.network.inputs[0]
+    parts = [pooled(encoder.network.get_layer(depth).output) for depth in encoder.depths]
+    if None not in encoder.size:
+        core = keras.Model(images, parts, name=encoder.name)
+        shape = (3, None, None) if encoder.channels_first else (None, None, 3)
+        images = keras.Input(shape, name="images")
+        places = [0.5] if crops_per_side == 1 else np.linspace(0, 1, crops_per_side).tolist()
+        data_format = "channels_first" if encoder.channels_first else "channels_last"
+        crops = [
+            keras.tree.flatten(core(NativeCrop(encoder.size, (y, x), data_format)(images)))
+            for y in places
+            for x in places
+        ]
+        parts = crops[0]
+        if len(crops) > 1:
+            parts = [keras.layers.Average()(list(part)) for part in zip(*crops, strict=True)]
     features = parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="features")(parts)
     return keras.Model(images, features, name=encoder.name), [part.shape[-1] for part in parts]
 

@@ -1,15 +1,37 @@
 """Members of a detector: an encoder under a head that is solved, its depths chosen."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from keras_deepfake.models import EncoderClassifier
 from keras_deepfake.models.log_odds import log_odds
 from keras_deepfake.models.solved_head import solve_head
-from keras_deepfake.recipes._members import Member
 from keras_deepfake.recipes._network_encoders import encoder_model
 
 # Enough to tell depths apart; each combination that is tried is solved several times.
 MOST_ROWS_TO_CHOOSE = 1000
+
+
+class Member(NamedTuple):
+    """A classifier, and what came of its choice.
+
+    Attributes:
+        name: What it is called in the results.
+        classifier: `EncoderClassifier`.
+        depths: Names of the layers whose statistics it uses.
+        l2: Float, the penalty of a head that was solved; `None` where all was trained.
+        losses: Dictionary from combinations of depths that were tried, as a text, to the
+            cross-entropy on images held out.
+        log_odds: Float array `(rows,)`, of fake, by classifiers that had not seen the image.
+    """
+
+    name: str
+    classifier: EncoderClassifier
+    depths: tuple
+    l2: float | None
+    losses: dict
+    log_odds: np.ndarray
 
 
 def solve_member(encoder, views, widths, groups, class_names, fake_index, crops_per_side, seed):

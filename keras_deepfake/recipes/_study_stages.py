@@ -96,18 +96,9 @@ def train_autoencoder(autoencoder, parts, settings, seed, state, verbose):
 
 
 def train_classifier(classifier, parts, settings, seed, state, verbose):
-    """Train the classifier, its encoder included.
+    """Train the classifier, its encoder included; return its history, and its test metrics.
 
-    Args:
-        classifier: As `make_classifier` gives it.
-        parts: `ImageIndex`es for training, validation and test.
-        settings: `StudySettings`.
-        seed: Integer.
-        state: Path of the folder that a restart goes on from.
-        verbose: As in `fit`.
-
-    Returns:
-        The history, and the metrics on the test part.
+    The other arguments are as for `train_autoencoder`.
     """
     train, validation, test = _datasets(
         classification_dataset, parts, settings, settings.batch_size_classifier, 100, seed

@@ -1,8 +1,9 @@
-"""What a run writes besides pictures: models, histories, figures."""
+"""What a run writes besides pictures: models, histories, figures, notes."""
 
 import contextlib
 import csv
 import sys
+import warnings
 
 from keras_deepfake._files import atomic_write
 
@@ -34,6 +35,22 @@ def write_summary(models, path):
     with atomic_write(path) as file:
         for model in models:
             model.summary(print_fn=lambda line: print(line, file=file))
+
+
+def with_notes(calibrate, *arguments, **options):
+    """Call a function of calibration, and return what it gives with the texts of its warnings.
+
+    Warnings of other kinds are passed on.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        detector = calibrate(*arguments, **options)
+    for warning in caught:
+        if warning.category is not UserWarning:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+    return detector, [str(w.message) for w in caught if w.category is UserWarning]
 
 
 def peak_memory():

@@ -27,8 +27,7 @@ from keras_deepfake.evaluation.calibration import calibrated_detector, check_rat
 from keras_deepfake.evaluation.predictions import scored_rows
 from keras_deepfake.models import Detector
 from keras_deepfake.models.image_batches import image_batches
-from keras_deepfake.models.solved_head import check_solvable
-from keras_deepfake.recipes._calibration_notes import with_notes
+from keras_deepfake.models.solved_head import check_solvable, group_numbers
 from keras_deepfake.recipes._encoded_views import View, encode_views, make_views
 from keras_deepfake.recipes._fine_tuned_members import NUM_FOLDS, fine_tune_member
 from keras_deepfake.recipes._network_encoders import (
@@ -40,7 +39,7 @@ from keras_deepfake.recipes._run_folders import check_output, run_folder
 from keras_deepfake.recipes._solved_members import solve_member
 from keras_deepfake.recipes._splits import index_digest, leave_out
 from keras_deepfake.recipes._synthetic_data import synthetic_faces_index
-from keras_deepfake.recipes._tables import save_model
+from keras_deepfake.recipes._tables import save_model, with_notes
 
 _TEST_SHARE = 0.15
 _SYNTHETIC_SIDE = 64
@@ -201,11 +200,12 @@ def train_detector(
         )
     if is_unlabelled:
         origin += " There were no fakes to test on: the fakes are blends of test photographs."
-    train, test = _split(index, seed)
+    images = index if is_unlabelled else index.balanced(seed=seed)
+    train, test = images.split((1 - _TEST_SHARE, _TEST_SHARE), seed=seed)
     train = leave_out(train, test, "index")
     is_fake = np.zeros(len(train), bool) if is_unlabelled else train.labels == fake_index
     views = make_views(is_fake, fakes, copies)
-    groups = np.array(range(len(train)) if train.groups is None else _numbers(train.groups))
+    groups = group_numbers(train.groups or range(len(train)))
     _check_training(
         views, is_fake, groups, fakes, tuned is not None, seed, false_positive_rate, abstain
     )
@@ -297,12 +297,6 @@ def train_detector(
     return TrainedDetector(detector, report, predictions, told)
 
 
-def _split(index, seed):
-    if index.labels is not None:
-        index = index.balanced(seed=seed)
-    return index.split((1 - _TEST_SHARE, _TEST_SHARE), seed=seed)
-
-
 def _check_training(views, is_fake, groups, fakes, is_tuned, seed, false_positive_rate, abstain):
     """Raise for what heads and calibration would refuse once everything is encoded."""
     positions = np.concatenate([view.positions for view in views])
@@ -319,11 +313,6 @@ def _check_training(views, is_fake, groups, fakes, is_tuned, seed, false_positiv
         labels = is_fake[np.concatenate([v.positions for v in views if v.name != "blended"])]
     num_fakes = int(np.sum(labels))
     check_rates(num_fakes, len(labels) - num_fakes, false_positive_rate, abstain)
-
-
-def _numbers(groups):
-    numbers = {}
-    return [numbers.setdefault(group, len(numbers)) for group in groups]
 
 
 def _calibrated(
@@ -375,11 +364,7 @@ def _predictions(detector, test, scores):
 
 def _table(members):
     rows = [("member", "layers", "penalty", "weight")]
-    return rows + [
-        (member["name"], ", ".join(member["depths"]), _penalty(member), member["weight"])
-        for member in members
-    ]
-
-
-def _penalty(member):
-    return "fine-tuned" if member["l2"] is None else f"{member['l2']:.2g}"
+    for member in members:
+        penalty = "fine-tuned" if member["l2"] is None else f"{member['l2']:.2g}"
+        rows.append((member["name"], ", ".join(member["depths"]), penalty, member["weight"]))
+    return rows

@@ -17,7 +17,6 @@ from keras_deepfake.evaluation import (
     predict_images,
 )
 from keras_deepfake.models import ConvAutoencoder, Detector
-from keras_deepfake.recipes._calibration_notes import with_notes
 from keras_deepfake.recipes._devices import Devices, all_devices
 from keras_deepfake.recipes._run_folders import check_output, run_folder
 from keras_deepfake.recipes._splits import index_digest, split_with_pretraining
@@ -29,7 +28,13 @@ from keras_deepfake.recipes._study_stages import (
     train_classifier,
 )
 from keras_deepfake.recipes._synthetic_data import synthetic_faces_index
-from keras_deepfake.recipes._tables import peak_memory, save_model, write_history, write_summary
+from keras_deepfake.recipes._tables import (
+    peak_memory,
+    save_model,
+    with_notes,
+    write_history,
+    write_summary,
+)
 from keras_deepfake.recipes.study_settings import StudySettings
 
 

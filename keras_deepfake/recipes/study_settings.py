@@ -7,6 +7,7 @@ from keras_deepfake._arguments import (
     check_choice,
     check_integer,
     check_number,
+    check_sequence,
 )
 
 # Minutes on two cores. The study's penalties would drive the head to zero on so few images.
@@ -74,8 +75,8 @@ class StudySettings:
 
     def __post_init__(self):
         checked = {
-            "image_size": check_integer("image_size", self.image_size, 1, MOST_PLACES),
-            "filters": _check_filters(self.filters),
+            "image_size": _check_places("image_size", self.image_size),
+            "filters": check_sequence("filters", self.filters, _check_places),
             "l1": check_number("l1", self.l1, 0),
             "l2": check_number("l2", self.l2, 0),
             "subset": check_number("subset", self.subset, above=0, most=1),
@@ -85,7 +86,7 @@ class StudySettings:
         for name in ("epochs_autoencoder", "epochs_classifier"):
             checked[name] = check_integer(name, getattr(self, name), 1)
         for name in ("batch_size_autoencoder", "batch_size_classifier"):
-            checked[name] = check_integer(name, getattr(self, name), 1, MOST_PLACES)
+            checked[name] = _check_places(name, getattr(self, name))
         check_choice("activation", self.activation, ("softmax", "sigmoid"))
         check_choice(
             "corruption", self.corruption, (None, "gaussian", "masking", "salt_and_pepper")
@@ -109,10 +110,8 @@ class StudySettings:
         return cls(**{**_PRESETS[check_choice("name", name, tuple(_PRESETS))], **changes})
 
 
-def _check_filters(filters):
-    if isinstance(filters, (str, bytes)) or not hasattr(filters, "__len__") or not len(filters):
-        raise ValueError(f"`filters` must be a sequence of integers; got {filters!r}.")
-    return tuple(check_integer("filters", count, 1, MOST_PLACES) for count in filters)
+def _check_places(name, count):
+    return check_integer(name, count, 1, MOST_PLACES)
 
 
 def _check_split(name, split):

@@ -114,8 +114,8 @@ def test_training_reduces_the_error():
         ({"image_shape": (16, 16)}, "height, width and channels"),
         ({"image_shape": (16, 16, None)}, "channels"),
         ({"filters": ()}, "`filters`"),
-        ({"filters": (8, 0)}, "`filters`"),
-        ({"filters": (8, 2.5)}, "`filters`"),
+        ({"filters": (8, 0)}, r"`filters\[1\]`"),
+        ({"filters": (8, 2.5)}, r"`filters\[1\]`"),
         ({"normalization": "group"}, "`normalization` must be one of"),
     ],
 )
