@@ -76,7 +76,7 @@ def odd_sizes(directory, batch_size):
     index = kd.datasets.ImageIndex.from_directory(directory)
 
     def by_size():
-        order = np.lexsort(index._headers.T)
+        order = np.lexsort(index.headers.T)
         return kd.evaluation.predict_images(detector, index.take(order), batch_size, verbose=0)
 
     return {"sorted by size": by_size}, {

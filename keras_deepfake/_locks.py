@@ -10,8 +10,8 @@ import weakref
 from keras_deepfake._arguments import check_path
 
 
-def hold_lock(path):
-    """Take the lock that a file stands for, and keep it until it is released.
+class FileLock:
+    """Takes the lock that a file stands for, until `release`, the end of a `with`, or its own end.
 
     The system drops the lock when the process ends, however it ends: a file that was left behind
     locks nothing.
@@ -19,21 +19,13 @@ def hold_lock(path):
     Args:
         path: Path of the file that stands for the lock. It holds nothing, and is made and removed.
 
-    Returns:
-        A `FileLock`, which is a context manager too.
-
     Raises:
         ValueError: If the lock is taken.
         OSError: If the file cannot be made.
     """
-    return FileLock(check_path("path", path))
-
-
-class FileLock:
-    """A lock that is held until `release`, the end of a `with`, or the end of the object."""
 
     def __init__(self, path):
-        self.path = path
+        path = check_path("path", path)
         self.release = weakref.finalize(self, _unlock, _open_locked(path), path, os.getpid())
 
     def __enter__(self):
@@ -79,7 +71,7 @@ def _lock(descriptor, path):
         warnings.warn(
             f"The file system of {str(path)!r} knows no locks: see to it that no two processes "
             "work there at a time.",
-            stacklevel=5,
+            stacklevel=4,
         )
     return True
 

@@ -7,12 +7,12 @@ import types
 import pytest
 
 from keras_deepfake import _locks
-from keras_deepfake._locks import hold_lock
+from keras_deepfake._locks import FileLock
 
 HOLD = """
 import sys, time
-from keras_deepfake._locks import hold_lock
-lock = hold_lock(sys.argv[1])
+from keras_deepfake._locks import FileLock
+lock = FileLock(sys.argv[1])
 print("held", flush=True)
 time.sleep(100)
 """
@@ -29,12 +29,12 @@ def holder(path):
 
 def test_one_holder_at_a_time(tmp_path):
     path = tmp_path / "run.lock"
-    with hold_lock(path), pytest.raises(ValueError, match=r"Another process .*run\.lock"):
-        hold_lock(str(path))
+    with FileLock(path), pytest.raises(ValueError, match=r"Another process .*run\.lock"):
+        FileLock(str(path))
     assert list(tmp_path.iterdir()) == []
-    lock = hold_lock(path)
+    lock = FileLock(path)
     del lock
-    hold_lock(path).release()
+    FileLock(path).release()
 
 
 def test_it_dies_with_its_process(tmp_path):
@@ -42,13 +42,13 @@ def test_it_dies_with_its_process(tmp_path):
     process = holder(path)
     try:
         with pytest.raises(ValueError, match="Another process"):
-            hold_lock(path)
+            FileLock(path)
     finally:
         process.kill()
         process.wait()
         process.stdout.close()
     assert path.exists()
-    hold_lock(path).release()
+    FileLock(path).release()
     assert not path.exists()
 
 
@@ -61,15 +61,15 @@ def test_a_file_removed_between_opening_and_locking(tmp_path, monkeypatch):
         return lock(descriptor, path)
 
     monkeypatch.setattr(_locks, "_lock", slow_lock)
-    with hold_lock(path):
+    with FileLock(path):
         assert path.exists()
 
 
 def test_wrong_paths(tmp_path):
     with pytest.raises(ValueError, match="`path` must be a path"):
-        hold_lock(None)
+        FileLock(None)
     with pytest.raises(FileNotFoundError):
-        hold_lock(tmp_path / "missing" / "run.lock")
+        FileLock(tmp_path / "missing" / "run.lock")
 
 
 def test_file_system_without_locks(tmp_path, monkeypatch):
@@ -78,7 +78,7 @@ def test_file_system_without_locks(tmp_path, monkeypatch):
 
     monkeypatch.setattr("fcntl.flock", flock)
     with pytest.warns(UserWarning, match=r"run\.lock' knows no locks"):
-        hold_lock(tmp_path / "run.lock").release()
+        FileLock(tmp_path / "run.lock").release()
 
 
 def test_windows(tmp_path, monkeypatch):
@@ -92,6 +92,6 @@ def test_windows(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.platform", "win32")
     monkeypatch.setitem(sys.modules, "msvcrt", types.SimpleNamespace(locking=locking, LK_NBLCK=2))
     path = tmp_path / "run.lock"
-    with hold_lock(path), pytest.raises(ValueError, match="Another process"):
-        hold_lock(path)
+    with FileLock(path), pytest.raises(ValueError, match="Another process"):
+        FileLock(path)
     assert not path.exists()

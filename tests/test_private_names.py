@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 # Underscored, and public all the same.
 PYTHON = {"_asdict", "_exit", "_fields", "_replace"}
 # What the package itself writes on models and datasets.
-MARKS = {"_data_digest", "_data_seen", "_keras_deepfake_state"}
+MARKS = {"_data_digest", "_data_seen"}
 
 
 def listed_names():

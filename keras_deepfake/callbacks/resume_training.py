@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_deepfake._arguments import check_path
 from keras_deepfake._files import atomic_write, remove_leftovers
-from keras_deepfake._locks import hold_lock
+from keras_deepfake._locks import FileLock
 from keras_deepfake.callbacks._random_states import checked_random_states, random_states
 from keras_deepfake.callbacks._training_signature import first_difference, training_signature
 
@@ -173,7 +173,7 @@ class ResumeTraining(keras.callbacks.Callback):
         # A training of this process that an exception ended may hold the lock still.
         self._lock = _LOCKS.get(key)
         if self._lock is None:
-            self._lock = hold_lock(self.path.with_name(f".{self.path.name[:100]}.lock"))
+            self._lock = FileLock(self.path.with_name(f".{self.path.name[:100]}.lock"))
             _LOCKS[key] = self._lock
         remove_leftovers(self.path)
 

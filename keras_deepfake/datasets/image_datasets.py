@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_deepfake._arguments import MOST_PLACES, check_integer, check_seed
 from keras_deepfake.datasets._image_cache import ImageCache
 from keras_deepfake.datasets.image_files import check_target_size, decode_image, scale_image
+from keras_deepfake.datasets.image_index import ImageIndex
 from keras_deepfake.datasets.image_resizing import resize_image
 
 # Pipelines run here, whatever device is the default of the process.
@@ -198,7 +199,7 @@ def _batches(index, image_size, batch_size, shuffle_buffer, seed, cache, finish)
     seed = check_seed(seed, optional=True)
 
     # Images that need no resizing stay bytes until they are in a batch: less to copy and keep.
-    as_bytes = bool((index._headers[:, :2] == image_size).all())
+    as_bytes = bool((index.headers[:, :2] == image_size).all())
     read = _reader(index, image_size, as_bytes)
     images = order = None
     if cache is not None:
@@ -228,7 +229,7 @@ def _batches(index, image_size, batch_size, shuffle_buffer, seed, cache, finish)
     if shuffle_buffer:
         dataset = _counting_passes(dataset, order)
     # The functions of the pipeline refer to these weakly: they live as long as the dataset.
-    dataset._keras_deepfake_state = (images, order)
+    dataset.image_cache, dataset.shuffled_order = images, order
     dataset.data_digest = _digest(index, image_size, batch_size, shuffle_buffer)
     return dataset
 
@@ -245,7 +246,7 @@ def _digest(index, *settings):
 def _reader(index, image_size, as_bytes):
     """Makes the function from a position in the index to an image of `image_size`."""
     paths = tf.constant([os.fsencode(path) for path in index.paths])
-    decoders = index._headers[:, 2]
+    decoders = index.headers[:, 2]
     # Most folders need one decoder, and then no choice in the graph.
     only = int(decoders[0]) if np.ptp(decoders) == 0 else None
     decoders = decoders.astype("int32")
@@ -319,5 +320,5 @@ def call_weakly(method, inputs, dtype):
 
 
 def _check_index(index):
-    if not isinstance(getattr(index, "_headers", None), np.ndarray):
+    if not isinstance(index, ImageIndex):
         raise ValueError(f"`index` must be an `ImageIndex`; got {type(index).__name__}.")

@@ -86,8 +86,9 @@ def load_image(path, image_size=None):
         header = inspect_image(path)
     except ValueError as error:
         raise ValueError(f"`path`={path!r} cannot be read: {error}.") from error
-    image = read_pixels(path, *header)
-    return convert_image(image, image_size)
+    image = np.asarray(read_pixels(path, *header))
+    # The division of `scale_image`.
+    return image / np.float32(255) if image_size is None else resize_image(image, image_size)
 
 
 def check_target_size(image_size):
@@ -233,13 +234,6 @@ def _decode_with_pillow(path):
             "header does not show, or it has changed since it was indexed: mend or remove it, and "
             "index the folder again."
         ) from error
-
-
-def convert_image(image, image_size):
-    """Casts uint8 pixels to a float32 array in [0, 1], of another size unless that is `None`."""
-    image = np.asarray(image)
-    # The division of `scale_image`.
-    return image / np.float32(255) if image_size is None else resize_image(image, image_size)
 
 
 def scale_image(image):

@@ -49,6 +49,8 @@ class ImageIndex:
         groups: Tuple with the group of every image, or `None`. No two parts of a split share
             a group.
         skipped: Tuple of `(path, reason)` of the files that `on_error="skip"` left out.
+        headers: Read-only integer array `(images, 3)`: height, width, and a number that tells the
+            pipelines who decodes the file.
 
     Example:
     ```python
@@ -70,11 +72,10 @@ class ImageIndex:
     kinds: tuple
     groups: tuple | None
     skipped: tuple
-    # `(height, width, decoder)` of every image: what the pipelines need to know in advance.
-    _headers: np.ndarray
+    headers: np.ndarray
 
     def __post_init__(self):
-        for array in (self.labels, self._headers):
+        for array in (self.labels, self.headers):
             if array is not None:
                 array.flags.writeable = False
 
@@ -279,7 +280,7 @@ class ImageIndex:
             kinds=tuple(kinds[i] for i in kept),
             groups=None if groups is None else find_groups(groups, paths, relatives),
             skipped=tuple(problems),
-            _headers=np.array([headers[i] for i in kept]),
+            headers=np.array([headers[i] for i in kept]),
         )
 
     def __len__(self):
@@ -388,7 +389,7 @@ class ImageIndex:
             labels=None if self.labels is None else self.labels[positions],
             kinds=tuple(self.kinds[i] for i in positions),
             groups=None if self.groups is None else tuple(self.groups[i] for i in positions),
-            _headers=self._headers[positions],
+            headers=self.headers[positions],
         )
 
 

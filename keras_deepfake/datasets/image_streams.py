@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from keras_deepfake.datasets._inspection import inspect_image
-from keras_deepfake.datasets.image_files import convert_image, read_pixels
+from keras_deepfake.datasets.image_files import read_pixels
 from keras_deepfake.datasets.image_resizing import resize_images
 
 # Decoding and resizing run outside Python's lock.
@@ -24,12 +24,14 @@ def stream_images(paths, image_size=None, headers=None):
     Args:
         paths: Sequence of strings.
         image_size: `(height, width)` to resize to; `None` keeps the sizes of the files.
-        headers: Sequence of what `inspect_image` returns for each file, where it is known.
+        headers: Sequence of what `inspect_image` returns for each file, `None` where that is not
+            known; `None` for none at all.
 
     Yields:
         Pairs of a position in `paths` and a float32 array `(height, width, 3)` in [0, 1]. The
         positions of files that cannot be read are left out.
     """
+    headers = [None] * len(paths) if headers is None else headers
     # Images that keep their size may be of any size: as few of them as possible are held.
     size = 1 if image_size is None else _FILES
     pending = collections.deque()
@@ -50,7 +52,7 @@ def _read(paths, image_size, headers, part):
     """A list of the pairs of one part of the positions."""
     decoded = _decode(paths, headers, part)
     if image_size is None:
-        return [(position, convert_image(pixels, None)) for position, pixels in decoded]
+        return [(position, pixels / np.float32(255)) for position, pixels in decoded]
     # Neighbours of one size are resized together, outside Python's lock for longer.
     pairs = []
     for neighbours in _neighbours(decoded):
@@ -63,7 +65,7 @@ def _decode(paths, headers, part):
     for position in part:
         path = paths[position]
         try:
-            header = inspect_image(path) if headers is None else headers[position]
+            header = headers[position] or inspect_image(path)
             pixels = np.asarray(read_pixels(path, *header))
         except ValueError:
             continue

@@ -12,7 +12,7 @@ import shutil
 import keras
 
 from keras_deepfake._arguments import check_choice, check_flag, check_path
-from keras_deepfake._locks import hold_lock
+from keras_deepfake._locks import FileLock
 from keras_deepfake.export._agreement import check_agreement, check_rounded
 from keras_deepfake.export._formats import FORMATS, write_litert, write_onnx, write_saved_model
 from keras_deepfake.export._served_model import (
@@ -207,7 +207,7 @@ def _check_dtypes(detector, format):
 @contextlib.contextmanager
 def _temporary_folder(path):
     """A folder beside `path` that goes with all that is still in it."""
-    with hold_lock(path.with_name(f"{_stem(path)}.lock")):
+    with FileLock(path.with_name(f"{_stem(path)}.lock")):
         for leftover in _leftovers(path):
             shutil.rmtree(leftover)
         folder = path.with_name(f"{_stem(path)}.{secrets.token_hex(4)}.tmp")

@@ -211,7 +211,7 @@ class _DatasetFeatures:
         )
         path = pathlib.Path(self._folder.name, "features")
         self._is_of_the_library = _is_of_the_library(dataset)
-        self._order = _library_order(dataset)
+        self._order = getattr(dataset, "shuffled_order", None)
         datasets.set_epoch(0)
         rest = []
         with open(path, "wb") as file:
@@ -307,12 +307,7 @@ class _WholeModelCallbacks(keras.callbacks.CallbackList):
 
 def _is_of_the_library(dataset):
     """Whether a dataset is as the library made it; any further stage makes another object."""
-    return hasattr(dataset, "_keras_deepfake_state")
-
-
-def _library_order(dataset):
-    _, order = getattr(dataset, "_keras_deepfake_state", (None, None))
-    return order
+    return hasattr(dataset, "shuffled_order")
 
 
 def _array(part):

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from keras_deepfake._arguments import check_integer
-from keras_deepfake._locks import hold_lock
+from keras_deepfake._locks import FileLock
 from keras_deepfake.hypermodels._search_checks import check_tuner
 from keras_deepfake.hypermodels.search_results import SearchResults
 from keras_deepfake.hypermodels.searches import LAUNCHED, lock_path
@@ -70,7 +70,7 @@ def run_local_workers(tuner, num_workers, command):
     num_workers = check_integer("num_workers", num_workers, 1, MOST_WORKERS)
     if not isinstance(command, (list, tuple)) or not all(isinstance(w, str) for w in command):
         raise ValueError(f"`command` must be a list of strings; got {command!r}.")
-    with hold_lock(lock_path(tuner)):
+    with FileLock(lock_path(tuner)):
         results = _run(tuner, num_workers, command)
     results.raise_if_none_completed()
     return results

@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 
-from keras_deepfake._locks import hold_lock
+from keras_deepfake._locks import FileLock
 from keras_deepfake.hypermodels._resumption import make_resumable
 from keras_deepfake.hypermodels._search_checks import (
     check_arguments,
@@ -76,7 +76,7 @@ def search(tuner, *args, **kwargs):
     if is_launched:
         _end_with_the_launcher()
     is_part = is_launched or is_worker
-    with contextlib.nullcontext() if is_part else hold_lock(lock_path(tuner)):
+    with contextlib.nullcontext() if is_part else FileLock(lock_path(tuner)):
         if not is_worker:
             check_project(tuner)
         if isinstance(tuner.hypermodel, SeededHyperModel) and not is_chief:

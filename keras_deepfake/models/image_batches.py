@@ -1,8 +1,8 @@
 """Images from whatever holds them, in batches for a model: the one way in which they are read."""
 
 import collections
+import itertools
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import keras
@@ -10,9 +10,8 @@ import numpy as np
 
 from keras_deepfake._pixels import to_numpy, unit_pixels
 
-# Decoding runs outside Python's lock; more images than this wait for the model only in vain.
-NUM_READERS = 4
-READ_AHEAD = 32
+# Files in a row that are known before the first of them is read.
+FILES = 1024
 # Batches of odd sizes that wait for others of theirs: so many batches in full, or values.
 WAITING_BATCHES = 16
 WAITING_VALUES = 2**26
@@ -79,9 +78,8 @@ def image_batches(data, input_shape, image_size=None, batch_size=32, labelled=Fa
     """
     layout = _Layout(input_shape, image_size)
     images = _images(data, "images", num_classes)
-    read = _stream if _holds_files(data) else _read_ahead
     waiting = []
-    for image in read(images, layout):
+    for image in _read(images, layout):
         if labelled and image.label is None:
             raise ValueError(
                 f"{image.name!r} has no label. Give an `ImageIndex` with classes, a tuple "
@@ -219,34 +217,25 @@ class _Layout:
         return np.moveaxis(pixels, -1, 0) if self.channels_first else pixels
 
 
-def _read_ahead(images, layout):
-    """Yield the images with their pixels, reading files in threads."""
-    pending = collections.deque()
-    with ThreadPoolExecutor(NUM_READERS) as pool:
-        for image in images:
-            if image.pixels is not None:
-                pending.append(image._replace(pixels=layout.fit(image.pixels, image.name)))
-            elif image.problem is None:
-                pending.append(pool.submit(layout.read, image))
-            else:
-                pending.append(image)
-            if len(pending) > READ_AHEAD or not isinstance(pending[0], Future):
-                yield _done(pending.popleft())
-        while pending:
-            yield _done(pending.popleft())
+def _read(images, layout):
+    """Yield the images with their pixels."""
+    for are_files, alike in itertools.groupby(images, lambda image: image.pixels is None):
+        if are_files:
+            while files := list(itertools.islice(alike, FILES)):
+                yield from _read_files(files, layout)
+        else:
+            for image in alike:
+                yield image._replace(pixels=layout.fit(image.pixels, image.name))
 
 
-def _stream(images, layout):
-    """Yield the images of files with their pixels; those of one size are resized together."""
+def _read_files(images, layout):
     from keras_deepfake.datasets.image_streams import stream_images
 
-    images = list(images)
     files = [image for image in images if image.problem is None]
-    headers = [image.header for image in files]
     stream = stream_images(
         [image.name for image in files],
         layout.image_size,
-        headers if files and headers[0] is not None else None,
+        [image.header for image in files],
     )
     place, (position, pixels) = 0, next(stream, (None, None))
     for image in images:
@@ -262,15 +251,11 @@ def _stream(images, layout):
         place += 1
 
 
-def _done(image):
-    return image.result() if isinstance(image, Future) else image
-
-
 def _images(data, place, num_classes=2):
     """Yield an `Image` for everything in the data; files are not read yet."""
     if hasattr(data, "paths"):
         labels = [None] * len(data) if data.labels is None else data.labels.tolist()
-        headers = data._headers.tolist()
+        headers = data.headers.tolist()
         for path, label, header in zip(data.paths, labels, headers, strict=True):
             yield Image(path, label=label, header=header)
     elif isinstance(data, (str, os.PathLike)):
@@ -299,13 +284,6 @@ def _images(data, place, num_classes=2):
             f"`{place}` must be an `ImageIndex`, a path, an array, a dataset of batches, or an "
             f"iterable of these; got {type(data).__name__}."
         )
-
-
-def _holds_files(data):
-    """Whether these are files alone, all of which are known before any is read."""
-    if isinstance(data, (tuple, list)):
-        return all(isinstance(item, (str, os.PathLike)) for item in data)
-    return hasattr(data, "paths") or isinstance(data, (str, os.PathLike)) or _holds_paths(data)
 
 
 def _holds_paths(array):

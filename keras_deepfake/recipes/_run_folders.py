@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from keras_deepfake._arguments import check_path
 from keras_deepfake._files import atomic_write
-from keras_deepfake._locks import hold_lock
+from keras_deepfake._locks import FileLock
 
 _SETTINGS = "settings.json"
 
@@ -44,7 +44,7 @@ def run_folder(output, settings, overwrite=False):
     """
     output = _checked(output, overwrite)
     output.parent.mkdir(parents=True, exist_ok=True)
-    with hold_lock(_lock_of(output)):
+    with FileLock(_lock_of(output)):
         work = output.with_name(f"{output.name}.unfinished")
         run = RunFolder(work / "results", work / "state")
         _recover(work, output)
@@ -61,7 +61,7 @@ def check_output(output, overwrite):
     """Say why a run's output cannot be made, before anything is done for it."""
     output = _checked(output, overwrite)
     if _lock_of(output).exists():
-        hold_lock(_lock_of(output)).release()
+        FileLock(_lock_of(output)).release()
 
 
 def _lock_of(output):

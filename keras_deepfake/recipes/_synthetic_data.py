@@ -5,7 +5,7 @@ from pathlib import Path
 
 import keras
 
-from keras_deepfake._locks import hold_lock
+from keras_deepfake._locks import FileLock
 from keras_deepfake.datasets import ImageIndex, synthetic_faces
 
 NUM_FACES = 4000
@@ -25,7 +25,7 @@ def synthetic_faces_index(parent, side, seed, verbose=0):
     """
     folder = Path(parent) / f"synthetic-faces-{side}px-seed{seed}"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with hold_lock(folder.with_name(f".{folder.name}.lock")):
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
         if not folder.exists():
             _draw(folder, side, seed, verbose)
     return ImageIndex.from_directory(folder)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import keras_deepfake as kd
-from keras_deepfake._locks import hold_lock
+from keras_deepfake._locks import FileLock
 from keras_deepfake.callbacks._random_states import random_states
 
 IMAGES = np.random.default_rng(0).random((12, 8, 8, 3), "float32")
@@ -291,11 +291,11 @@ def test_two_do_not_write_one_file(tmp_path):
     class Second(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             with pytest.raises(ValueError, match="Another process works on the same files"):
-                hold_lock(lock)
+                FileLock(lock)
 
     assert fit(plain_model(), path, epochs=1, callbacks=[Second()]).epoch == [0]
     assert [p.name for p in tmp_path.iterdir()] == ["resume.state"]
-    with hold_lock(lock), pytest.raises(ValueError, match="Another process works on the same"):
+    with FileLock(lock), pytest.raises(ValueError, match="Another process works on the same"):
         fit(plain_model(), path)
 
 

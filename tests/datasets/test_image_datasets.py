@@ -230,7 +230,7 @@ def test_cache_in_a_folder(index, tmp_path, monkeypatch):
 def test_a_dataset_frees_what_it_kept(index, tmp_path):
     dataset = reconstruction_dataset(index, SIZE, shuffle_buffer=4, cache="memory")
     list(dataset)
-    kept = weakref.ref(dataset._keras_deepfake_state[0])
+    kept = weakref.ref(dataset.image_cache)
     del dataset
     gc.collect()
     assert kept() is None
@@ -305,7 +305,7 @@ def test_fit_on_this_backend(index):
     model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2, activation="softmax")])
     model.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])
     dataset = classification_dataset(index, SIZE, batch_size=5, shuffle_buffer=12, seed=0)
-    order = dataset._keras_deepfake_state[1]
+    order = dataset.shuffled_order
     seen = []
     watch = keras.callbacks.LambdaCallback(on_epoch_begin=lambda *_: seen.append(order.epoch))
     history = model.fit(

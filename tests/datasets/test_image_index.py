@@ -56,7 +56,7 @@ def stub(counts, groups=None):
         kinds=("",) * len(labels),
         groups=groups,
         skipped=(),
-        _headers=np.zeros((len(labels), 3), "int64"),
+        headers=np.zeros((len(labels), 3), "int64"),
     )
 
 

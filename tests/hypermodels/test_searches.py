@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import keras_deepfake as kd
-from keras_deepfake._locks import hold_lock
+from keras_deepfake._locks import FileLock
 from keras_deepfake.hypermodels import searches
 
 IMAGES = np.random.default_rng(0).random((8, 8, 8, 3)).astype("float32")
@@ -237,7 +237,7 @@ def test_an_unwritable_directory_is_refused(tmp_path, monkeypatch):
 def test_two_do_not_search_in_one_directory(tmp_path):
     """The lock is one that another process meets as well: tests/test_locks.py."""
     tuner = make_tuner(tmp_path)
-    with hold_lock(f"{tuner.project_dir}/.lock"):
+    with FileLock(f"{tuner.project_dir}/.lock"):
         with pytest.raises(ValueError, match="Another process works on the same files"):
             run(tuner)
         with pytest.raises(ValueError, match="Another process works on the same files"):

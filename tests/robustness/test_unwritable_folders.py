@@ -7,7 +7,7 @@ import signal
 import pytest
 
 import keras_deepfake as kd
-from keras_deepfake._locks import hold_lock
+from keras_deepfake._locks import FileLock
 from tests.callbacks.test_resume_file import fit, plain_model
 
 
@@ -35,6 +35,6 @@ def test_a_folder_that_nobody_can_write(tmp_path):
 @pytest.mark.parametrize("train", [kd.recipes.train_study, kd.recipes.train_detector])
 def test_two_processes_on_one_folder(tmp_path, train):
     """The second is told before it draws the synthetic faces of a run without data."""
-    with hold_lock(tmp_path / ".out.lock"), pytest.raises(ValueError, match="Another process"):
+    with FileLock(tmp_path / ".out.lock"), pytest.raises(ValueError, match="Another process"):
         train(output=tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
