@@ -85,8 +85,9 @@ def train_detector(
     token, mean and deviation of tokens, or mean and deviation of the channels of a map, at several
     depths. A logistic regression on them is solved to its optimum. Of a whole network the depths
     are chosen by cross-validation among the training images. `kd.layers.ResidualCooccurrence`
-    under such a head is always a member; without any encoder it is the only one, which works
-    without a download and is much weaker.
+    under such a head is a member too, except beside an encoder where all fakes are blends, whose
+    traces in the pixels are not those of other fakes. Without any encoder it is the only one,
+    which works without a download and is much weaker.
 
     Every image is seen twice, as it is and degraded at random by blur, resizing and JPEG. Images
     keep their pixels: of one that is larger than a network's input, windows are seen, in a grid
@@ -177,7 +178,9 @@ def train_detector(
     check_flag("overwrite", overwrite)
     verbose = check_integer("verbose", verbose, 0, 1)
     given = [] if encoder is None else encoder if isinstance(encoder, (list, tuple)) else [encoder]
-    encoders = [*map(read_encoder, given), cooccurrence_encoder()]
+    encoders = list(map(read_encoder, given))
+    if fakes != "blended" or not encoders:
+        encoders.append(cooccurrence_encoder())
     if len({encoder.name for encoder in encoders}) < len(encoders):
         raise ValueError(
             f"`encoder` must hold networks of different names; got "

@@ -140,8 +140,10 @@ def test_a_run_that_was_cut_off_ends_the_same(faces, trained, tmp_path, monkeypa
 def test_photographs_alone(faces, tmp_path):
     index = kd.datasets.ImageIndex.from_directory(faces / "real", class_names=None)
     result = kd.recipes.train_detector(
-        index, output=tmp_path / "detector", fakes="blended", abstain=0.2, verbose=0
+        index, make_network(), tmp_path / "detector", fakes="blended", abstain=0.2, verbose=0
     )
+    # Co-occurrences tell blends from photographs, and no real fakes.
+    assert [member["name"] for member in result.members] == [make_network().name]
     assert result.report.num_images == 2 * len(result.predictions)
     assert "fakes are blends" in (tmp_path / "detector" / "report.html").read_text()
     assert result.detector.class_names == ("fake", "real")
