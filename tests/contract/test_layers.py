@@ -25,8 +25,29 @@ def is_random(case):
 
 def call(case, layer, images):
     """The outputs in training, where that makes a difference, as one array."""
-    outputs = layer(images, training=True) if is_random(case) else layer(images)
+    training = {"training": True} if is_random(case) else {}
+    if keras.backend.backend() == "jax":
+        outputs = call_compiled(layer, images, **training)
+    else:
+        outputs = layer(images, **training)
     return ops.convert_to_numpy(ops.cast(first_output(outputs), "float32"))
+
+
+def call_compiled(layer, images, **arguments):
+    """As a training calls it: one operation at a time takes JAX ten times as long."""
+    import jax
+
+    if not layer.built:
+        layer.build(images.shape)
+    state = [
+        [variable.value for variable in variables]
+        for variables in (layer.trainable_variables, layer.non_trainable_variables)
+    ]
+    compiled = jax.jit(lambda *values: layer.stateless_call(*values, **arguments))
+    outputs, changed = compiled(*state, images)
+    for variable, value in zip(layer.non_trainable_variables, changed, strict=True):
+        variable.assign(value)
+    return outputs
 
 
 @each_layer
