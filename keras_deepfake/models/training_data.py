@@ -27,12 +27,12 @@ def checked_fit_arguments(model, arguments):
         The arguments, with a `DivergenceCheck` as the first callback.
 
     Raises:
-        ValueError: for no images, pixels that are not finite, classes in another order than the
-            model's, and class numbers where the loss expects one-hot labels.
+        ValueError: for no images, no targets, pixels that are not finite, classes in another order
+            than the model's, and class numbers where the loss expects one-hot labels.
     """
     x, y = arguments.get("x"), arguments.get("y")
     first_training = not getattr(model, "_data_seen", False)
-    batch = _first_batch(x, y, arguments.get("batch_size") or 32, read=first_training)
+    batch = _first_batch(model, x, y, arguments.get("batch_size") or 32, read=first_training)
     model._data_seen = True
     # For `ResumeTraining`: a callback does not see the data.
     model._data_digest = _digest(x, y, batch)
@@ -42,7 +42,8 @@ def checked_fit_arguments(model, arguments):
     if validation is not None:
         pair = keras.utils.unpack_x_y_sample_weight(validation)[:2]
         data = pair if isinstance(validation, (tuple, list)) else (validation, None)
-        batch = _first_batch(*data, arguments.get("validation_batch_size") or 32, read=False)
+        batch_size = arguments.get("validation_batch_size") or 32
+        batch = _first_batch(model, *data, batch_size, read=False, name="validation_data")
         _check(model, data[0], batch, "validation_data")
     return {**arguments, "callbacks": _with_check(model, arguments.get("callbacks"))}
 
@@ -59,7 +60,7 @@ def _with_check(model, callbacks):
     return [check, *keras.tree.flatten(callbacks or [])]
 
 
-def _first_batch(x, y, batch_size, read):
+def _first_batch(model, x, y, batch_size, read, name="x"):
     """Images and labels of the first batch, each an array, a `tf.TypeSpec` or `None`."""
     tensorflow = sys.modules.get("tensorflow")
     if isinstance(x, keras.utils.PyDataset):
@@ -74,6 +75,12 @@ def _first_batch(x, y, batch_size, read):
     else:
         return None, None
     images, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
+    if labels is None and y is None and getattr(model, "loss", None) is not None:
+        raise ValueError(
+            f"`{name}` comes without the targets that the loss compares with: give `fit(x, y)`, "
+            "`validation_data=(x, y)`, or a dataset of pairs. Those of an autoencoder are the "
+            "images themselves: `fit(images, images)`."
+        )
     return tuple(part if _has_known_rank(part) else None for part in (images, labels))
 
 

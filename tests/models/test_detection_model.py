@@ -43,6 +43,12 @@ def compiled(loss="auto", **arguments):
     return model
 
 
+def autoencoder():
+    model = kd.models.ConvAutoencoder((8, 8, 3), filters=(4,))
+    model.compile()
+    return model
+
+
 def random_classifier():
     """Random layers at every depth, in an encoder that sees where something is."""
     inner = keras.Sequential(
@@ -164,6 +170,22 @@ class TestFirstBatch:
                 with pytest.raises(ValueError, match=r"sparse_categorical_crossentropy.*one-hot"):
                     compiled(loss).fit(**data, verbose=0)
         compiled("sparse_categorical_crossentropy").fit(**data, verbose=0)
+
+    def test_images_without_targets_raise(self):
+        import tensorflow as tf
+
+        x, y = images(), one_hot()
+        unlabelled = tf.data.Dataset.from_tensor_slices(x).batch(4)
+        for model in (compiled(), autoencoder()):
+            for data in (x, unlabelled, CountedData(x, None)):
+                with pytest.raises(
+                    ValueError, match=r"`x` comes without .*`fit\(images, images\)`"
+                ):
+                    model.fit(data, verbose=0)
+                with pytest.raises(ValueError, match="`validation_data` comes without"):
+                    model.fit(x, y, validation_data=data, verbose=0)
+        # A model may add its losses by itself.
+        compiled(loss=None).fit(x, epochs=0, verbose=0)
 
     def test_validation_data_is_checked(self):
         x, y = images(), one_hot()
