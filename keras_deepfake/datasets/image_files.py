@@ -86,9 +86,7 @@ def load_image(path, image_size=None):
         header = inspect_image(path)
     except ValueError as error:
         raise ValueError(f"`path`={path!r} cannot be read: {error}.") from error
-    image = np.asarray(read_pixels(path, *header))
-    # The division of `scale_image`.
-    return image / np.float32(255) if image_size is None else resize_image(image, image_size)
+    return convert_image(np.asarray(read_pixels(path, *header)), image_size)
 
 
 def check_target_size(image_size):
@@ -234,6 +232,12 @@ def _decode_with_pillow(path):
             "header does not show, or it has changed since it was indexed: mend or remove it, and "
             "index the folder again."
         ) from error
+
+
+def convert_image(image, image_size):
+    """Casts uint8 pixels to a float32 array in [0, 1], of another size unless that is `None`."""
+    # The division of `scale_image`.
+    return image / np.float32(255) if image_size is None else resize_image(image, image_size)
 
 
 def scale_image(image):

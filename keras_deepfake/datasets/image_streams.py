@@ -1,13 +1,14 @@
 """Many image files, one after the other, read in threads."""
 
 import collections
+import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from keras_deepfake.datasets._inspection import inspect_image
-from keras_deepfake.datasets.image_files import read_pixels
+from keras_deepfake.datasets.image_files import convert_image, read_pixels
 from keras_deepfake.datasets.image_resizing import resize_images
 
 # Decoding and resizing run outside Python's lock.
@@ -18,28 +19,24 @@ _FILES = 16
 _VALUES = 2**23
 
 
-def stream_images(paths, image_size=None, headers=None):
-    """Yields the images of files in the order of the paths, as `load_image` reads them.
+def stream_images(files, image_size=None):
+    """Yields the images of files in their order, as `load_image` reads them.
 
     Args:
-        paths: Sequence of strings.
+        files: Iterable of pairs of a path and what `inspect_image` returns for it, `None` where
+            that is not known. It is asked for few files more than are read at a time.
         image_size: `(height, width)` to resize to; `None` keeps the sizes of the files.
-        headers: Sequence of what `inspect_image` returns for each file, `None` where that is not
-            known; `None` for none at all.
 
     Yields:
-        Pairs of a position in `paths` and a float32 array `(height, width, 3)` in [0, 1]. The
-        positions of files that cannot be read are left out.
+        Float32 arrays `(height, width, 3)` in [0, 1]; `None` for files that cannot be read.
     """
-    headers = [None] * len(paths) if headers is None else headers
     # Images that keep their size may be of any size: as few of them as possible are held.
     size = 1 if image_size is None else _FILES
-    pending = collections.deque()
+    files, pending = iter(files), collections.deque()
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        for start in range(0, len(paths), size):
-            part = range(start, min(start + size, len(paths)))
-            pending.append(pool.submit(_read, paths, image_size, headers, part))
+        while part := list(itertools.islice(files, size)):
+            pending.append(pool.submit(_read, part, image_size))
             if len(pending) > 2 * _THREADS:
                 yield from pending.popleft().result()
         while pending:
@@ -48,28 +45,28 @@ def stream_images(paths, image_size=None, headers=None):
         pool.shutdown(cancel_futures=True)
 
 
-def _read(paths, image_size, headers, part):
-    """A list of the pairs of one part of the positions."""
-    decoded = _decode(paths, headers, part)
+def _read(files, image_size):
+    """A list of the images of some files."""
+    images = [None] * len(files)
     if image_size is None:
-        return [(position, pixels / np.float32(255)) for position, pixels in decoded]
+        for place, pixels in _decode(files):
+            images[place] = convert_image(pixels, None)
+        return images
     # Neighbours of one size are resized together, outside Python's lock for longer.
-    pairs = []
-    for neighbours in _neighbours(decoded):
-        positions, images = zip(*neighbours, strict=True)
-        pairs += zip(positions, resize_images(np.stack(images), image_size), strict=True)
-    return pairs
+    for neighbours in _neighbours(_decode(files)):
+        places, pixels = zip(*neighbours, strict=True)
+        for place, image in zip(places, resize_images(np.stack(pixels), image_size), strict=True):
+            images[place] = image
+    return images
 
 
-def _decode(paths, headers, part):
-    for position in part:
-        path = paths[position]
+def _decode(files):
+    """Yields pairs of the place and the pixels of each file that can be read."""
+    for place, (path, header) in enumerate(files):
         try:
-            header = headers[position] or inspect_image(path)
-            pixels = np.asarray(read_pixels(path, *header))
+            yield place, np.asarray(read_pixels(path, *(header or inspect_image(path))))
         except ValueError:
             continue
-        yield position, pixels
 
 
 def _neighbours(pairs):

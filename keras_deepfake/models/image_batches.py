@@ -10,8 +10,6 @@ import numpy as np
 
 from keras_deepfake._pixels import to_numpy, unit_pixels
 
-# Files in a row that are known before the first of them is read.
-FILES = 1024
 # Batches of odd sizes that wait for others of theirs: so many batches in full, or values.
 WAITING_BATCHES = 16
 WAITING_VALUES = 2**26
@@ -221,8 +219,7 @@ def _read(images, layout):
     """Yield the images with their pixels."""
     for are_files, alike in itertools.groupby(images, lambda image: image.pixels is None):
         if are_files:
-            while files := list(itertools.islice(alike, FILES)):
-                yield from _read_files(files, layout)
+            yield from _read_files(alike, layout)
         else:
             for image in alike:
                 yield image._replace(pixels=layout.fit(image.pixels, image.name))
@@ -231,24 +228,17 @@ def _read(images, layout):
 def _read_files(images, layout):
     from keras_deepfake.datasets.image_streams import stream_images
 
-    files = [image for image in images if image.problem is None]
-    stream = stream_images(
-        [image.name for image in files],
-        layout.image_size,
-        [image.header for image in files],
-    )
-    place, (position, pixels) = 0, next(stream, (None, None))
+    images, ahead = itertools.tee(images)
+    files = ((image.name, image.header) for image in ahead if image.problem is None)
+    stream = stream_images(files, layout.image_size)
     for image in images:
         if image.problem is not None:
             yield image
-            continue
-        if place == position:
+        elif (pixels := next(stream)) is not None:
             yield image._replace(pixels=layout.fit(pixels, image.name))
-            position, pixels = next(stream, (None, None))
         else:
             # It cannot be read, and this says why.
             yield layout.read(image)
-        place += 1
 
 
 def _images(data, place, num_classes=2):
