@@ -20,6 +20,15 @@ def test_jpeg_is_what_a_file_holds(image, quality, tmp_path):
         np.testing.assert_array_equal(corruptions.jpeg(image, quality), np.asarray(saved))
 
 
+def test_jpeg_error_grows_as_quality_falls(image):
+    errors = [
+        np.abs(corruptions.jpeg(image, quality) - image.astype(float)).mean()
+        for quality in (100, 75, 30, 5)
+    ]
+    assert errors == sorted(errors)
+    assert errors[0] < errors[-1] / 2
+
+
 @pytest.mark.parametrize("sigma", [0.5, 1, 2, 4, 20])
 def test_blur_is_scipys(image, sigma):
     expected = ndimage.gaussian_filter(

@@ -277,7 +277,11 @@ def test_booleans_and_arrays_of_any_backend(convert):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"is_fake": [1, 1, 1]}, "all 3 images are fake"),
+        ({"is_fake": [0, 1, 2]}, "got 2 at position 2"),
+        ({"scores": [0.1, np.nan, 0.2]}, "finite"),
         ({"scores": [0.1, 0.2]}, "got 3 and 2"),
+        ({"scores": [0.1, -4.0, 0.2]}, "probabilities"),
         ({"groups": ["a", "b"]}, "`groups` must have one entry for each image; got 2 for 3"),
         ({"groups": ["a", None, "b"]}, "`groups` must name the group of every image; 1 are"),
         ({"kinds": ["a"]}, "`kinds` must have one entry for each image; got 1 for 3"),
@@ -289,6 +293,7 @@ def test_booleans_and_arrays_of_any_backend(convert):
         ({"num_resamples": 1.5}, "`num_resamples` must be"),
         ({"seed": -1}, "`seed` must be"),
         ({"seed": None}, "`seed` must be"),
+        ({"is_fake": ["fake", "real", "fake"]}, "`is_fake` must be an array of numbers"),
         ({"is_fake": None}, "`is_fake` must be"),
         ({"is_fake": [[1], [1, 0], [0]]}, "`is_fake` must be an array"),
         ({"is_fake": 1}, "`is_fake` must have one dimension"),

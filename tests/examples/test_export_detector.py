@@ -16,3 +16,8 @@ def test_a_saved_detector_and_none(main, tmp_path, capsys):
         main(["detector.keras", "out.tflite", "--format", "litert"])
     main(["out.tflite", "--format", "litert", "--overwrite"])
     assert json.loads((tmp_path / "out.tflite.json").read_text())["threshold"] == 0.5
+
+
+def test_mistakes_end_in_one_line(main):
+    with pytest.raises(SystemExit, match=r"^export_detector\.py: there is no file [^\n]*\.$"):
+        main(["missing.keras", "out.onnx"])

@@ -1,4 +1,5 @@
 import keras
+import pytest
 
 import keras_deepfake as kd
 
@@ -9,3 +10,8 @@ def test_photograph_that_is_drawn(main, tmp_path, capsys):
     main(["detector.keras"])
     assert "1 photographs: " in capsys.readouterr().out
     assert "3 faces" in (tmp_path / "photographs.html").read_text(encoding="utf-8")
+
+
+def test_mistakes_end_in_one_line(main):
+    with pytest.raises(SystemExit, match=r"^inspect_photographs\.py: "):
+        main(["missing.keras"])
