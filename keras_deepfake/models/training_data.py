@@ -32,7 +32,7 @@ def checked_fit_arguments(model, arguments):
     """
     x, y = arguments.get("x"), arguments.get("y")
     first_training = not getattr(model, "_data_seen", False)
-    batch = _first_batch(model, x, y, arguments.get("batch_size") or 32, read=first_training)
+    batch = _first_batch(x, y, arguments.get("batch_size") or 32, read=first_training)
     model._data_seen = True
     # For `ResumeTraining`: a callback does not see the data.
     model._data_digest = _digest(x, y, batch)
@@ -42,8 +42,7 @@ def checked_fit_arguments(model, arguments):
     if validation is not None:
         pair = keras.utils.unpack_x_y_sample_weight(validation)[:2]
         data = pair if isinstance(validation, (tuple, list)) else (validation, None)
-        batch_size = arguments.get("validation_batch_size") or 32
-        batch = _first_batch(model, *data, batch_size, read=False, name="validation_data")
+        batch = _first_batch(*data, arguments.get("validation_batch_size") or 32, read=False)
         _check(model, data[0], batch, "validation_data")
     return {**arguments, "callbacks": _with_check(model, arguments.get("callbacks"))}
 
@@ -60,8 +59,8 @@ def _with_check(model, callbacks):
     return [check, *keras.tree.flatten(callbacks or [])]
 
 
-def _first_batch(model, x, y, batch_size, read, name="x"):
-    """Images and labels of the first batch, each an array, a `tf.TypeSpec` or `None`."""
+def _first_batch(x, y, batch_size, read):
+    """Images and targets of the first batch, or their `tf.TypeSpec`s; `None` for what lacks."""
     tensorflow = sys.modules.get("tensorflow")
     if isinstance(x, keras.utils.PyDataset):
         batch = x[0]
@@ -71,17 +70,10 @@ def _first_batch(model, x, y, batch_size, read, name="x"):
         batch = next(iter(x.take(1)), None) if read else None
         batch = x.element_spec if batch is None else batch
     elif _is_array(x):
-        batch = (x[:batch_size], y[:batch_size] if _is_array(y) else None)
+        batch = (x[:batch_size], y[:batch_size] if _is_array(y) else y)
     else:
         return None, None
-    images, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
-    if labels is None and y is None and getattr(model, "loss", None) is not None:
-        raise ValueError(
-            f"`{name}` comes without the targets that the loss compares with: give `fit(x, y)`, "
-            "`validation_data=(x, y)`, or a dataset of pairs. Those of an autoencoder are the "
-            "images themselves: `fit(images, images)`."
-        )
-    return tuple(part if _has_known_rank(part) else None for part in (images, labels))
+    return keras.utils.unpack_x_y_sample_weight(batch)[:2]
 
 
 def _has_known_rank(part):
@@ -102,7 +94,7 @@ def _digest(x, y, batch):
         return getattr(x, "data_digest", None)
     digest = hashlib.sha256(f"{x.shape} {getattr(y, 'shape', None)}".encode())
     for part in batch:
-        if part is not None:
+        if _is_array(part):
             part = ops.convert_to_numpy(part)
             digest.update(f"{part.shape} {part.dtype}".encode())
             digest.update(np.ascontiguousarray(part).tobytes())
@@ -114,6 +106,13 @@ def _check(model, data, batch, name):
     if names is not None and getattr(model, "class_names", None) is not None:
         check_classes(model, tuple(names), name)
     images, labels = batch
+    if images is not None and labels is None and getattr(model, "loss", None) is not None:
+        raise ValueError(
+            f"`{name}` comes without the targets that the loss compares with: give `fit(x, y)`, "
+            "`validation_data=(x, y)`, or a dataset of pairs. Those of an autoencoder are the "
+            "images themselves: `fit(images, images)`."
+        )
+    images, labels = (part if _has_known_rank(part) else None for part in batch)
     if images is not None and images.shape[0] == 0:
         raise ValueError(f"`{name}` holds no images.")
     if labels is not None:
