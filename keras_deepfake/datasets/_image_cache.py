@@ -59,11 +59,20 @@ class ImageCache:
         if os.path.exists(self.path):
             self._map()
 
-    def get(self, position):
-        """Returns an image, empty if it is not there yet."""
+    def get(self, positions):
+        """Returns a batch of images, an empty one if any of them is not there yet."""
+        none = np.empty((0, *self.shape[1:]), self.dtype)
+        if not self.present[positions].all():
+            return none
+        batch = _aligned_array((len(positions), *self.shape[1:]), self.dtype)
+        for row, position in zip(batch, positions.tolist(), strict=True):
+            if (image := self._get(position)) is None:
+                return none
+            row[...] = image
+        return batch
+
+    def _get(self, position):
         with self.lock:
-            if not self.present[position]:
-                return np.empty(0, self.dtype)
             if self.path is None:
                 return self.images[position]
             if self.images is None:
@@ -73,24 +82,27 @@ class ImageCache:
             if self._checksum(position, image) != checksum:
                 self.present[position] = False
                 self._warn("a checksum differs")
-                return np.empty(0, self.dtype)
+                return None
             self.intact[position] = True
         return image
 
-    def put(self, position, image):
-        """Keeps an image; the last one completes the file."""
+    def put(self, positions, batch):
+        """Keeps a batch of images; the last one completes the file."""
         with self.lock:
-            # Two passes at a time may both have read it.
-            if self.present[position]:
-                return np.bool_(False)
-            if self.path is not None:
-                self._write(position, image)
-            else:
-                if self.images is None:
-                    self.images = np.empty(self.shape, self.dtype)
-                self.images[position] = image
-                self.present[position] = True
+            for position, image in zip(positions.tolist(), batch, strict=True):
+                # Two passes at a time may both have read it.
+                if not self.present[position]:
+                    self._put(position, image)
         return np.bool_(True)
+
+    def _put(self, position, image):
+        if self.path is not None:
+            self._write(position, image)
+            return
+        if self.images is None:
+            self.images = np.empty(self.shape, self.dtype)
+        self.images[position] = image
+        self.present[position] = True
 
     def _write(self, position, image):
         record = np.array((self._checksum(position, image), image), self.record)
@@ -171,6 +183,14 @@ class ImageCache:
         # Of an image of this dataset, at this position.
         start = zlib.crc32(f"{self.digest}{position}".encode())
         return zlib.crc32(np.ascontiguousarray(image), start)
+
+
+def _aligned_array(shape, dtype):
+    """An empty array that TensorFlow takes as it is; of others it makes a copy."""
+    alignment, size = 64, int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = np.empty(size + alignment, "uint8")
+    start = -memory.ctypes.data % alignment
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def _remove(file):

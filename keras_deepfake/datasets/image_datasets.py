@@ -11,12 +11,19 @@ import tensorflow as tf
 
 from keras_deepfake._arguments import MOST_PLACES, check_integer, check_seed
 from keras_deepfake.datasets._image_cache import ImageCache
-from keras_deepfake.datasets.image_files import check_target_size, decode_image, scale_image
+from keras_deepfake.datasets.image_files import (
+    check_target_size,
+    decode_image,
+    read_pixels,
+    scale_image,
+)
 from keras_deepfake.datasets.image_index import ImageIndex
 from keras_deepfake.datasets.image_resizing import resize_image
 
 # Pipelines run here, whatever device is the default of the process.
 _DEVICE = "CPU:0"
+# Files of a batch that are decoded at a time.
+_PARALLEL = os.cpu_count() or 2
 
 
 def reconstruction_dataset(
@@ -211,20 +218,14 @@ def _batches(index, image_size, batch_size, shuffle_buffer, seed, cache, finish)
         seed = random.randint(1, int(1e9)) if seed is None else seed
         order = _ShuffledOrder(len(index), shuffle_buffer, seed)
         dataset = _positions(order)
+
+    def batch(positions):
+        x = read(positions)
+        return finish(scale_image(x) if as_bytes else x, positions)
+
+    # Batches are large: two are ready and two in the making while one is in use, on any machine.
     dataset = (
-        dataset.map(
-            lambda position: (read(position), position),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
-        .batch(batch_size)
-        .map(
-            lambda x, positions: finish(scale_image(x) if as_bytes else x, positions),
-            num_parallel_calls=2,
-            deterministic=True,
-        )
-        # Batches are large: two are ready while a third is in use, on any machine.
-        .prefetch(2)
+        dataset.batch(batch_size).map(batch, num_parallel_calls=2, deterministic=True).prefetch(2)
     )
     if shuffle_buffer:
         dataset = _counting_passes(dataset, order)
@@ -244,41 +245,69 @@ def _digest(index, *settings):
 
 
 def _reader(index, image_size, as_bytes):
-    """Makes the function from a position in the index to an image of `image_size`."""
+    """Makes the function from positions in the index to images of `image_size`."""
     paths = tf.constant([os.fsencode(path) for path in index.paths])
+    headers = tf.constant(index.headers)
     decoders = index.headers[:, 2]
     # Most folders need one decoder, and then no choice in the graph.
     only = int(decoders[0]) if np.ptp(decoders) == 0 else None
-    decoders = decoders.astype("int32")
+    shape, dtype = (*image_size, 3), "uint8" if as_bytes else "float32"
+    resize = functools.partial(resize_image, image_size=image_size)
+    slowly = functools.partial(_read_one_by_one, image_size=image_size, as_bytes=as_bytes)
 
-    def read(position):
-        path = tf.gather(paths, position)
-        image = decode_image(path, tf.gather(decoders, position) if only is None else only)
+    def read_one(path, header):
+        image = decode_image(path, tf.cast(header[2], "int32") if only is None else only)
         if not as_bytes:
-            resize = functools.partial(resize_image, image_size=image_size)
             image = tf.numpy_function(resize, [image], "float32", stateful=False)
-            return tf.ensure_shape(image, (*image_size, 3))
-        # The bare operation: `tf.debugging.Assert` costs a branch for every image.
-        same = tf.raw_ops.Assert(
-            condition=tf.reduce_all(tf.shape(image)[:2] == image_size),
-            data=["This image file has another size than when it was indexed:", path],
+        return tf.ensure_shape(image, shape)
+
+    def read(positions):
+        files = tf.gather(paths, positions), tf.gather(headers, positions)
+        # A dataset is the one place where TensorFlow catches an error; its own would not name
+        # the file. All images are read then, or none: what follows an error is no batch of theirs.
+        attempt = (
+            tf.data.Dataset.from_tensor_slices(files)
+            .map(read_one, num_parallel_calls=_PARALLEL, deterministic=True)
+            .batch(tf.size(positions, "int64"), drop_remainder=True)
+            .ignore_errors()
+            .concatenate(tf.data.Dataset.from_tensors(tf.zeros((0, *shape), dtype)))
+            .take(1)
+            .get_single_element()
         )
-        with tf.control_dependencies([same]):
-            return tf.ensure_shape(image, (*image_size, 3))
+        images = tf.cond(
+            tf.size(attempt) > 0,
+            lambda: attempt,
+            lambda: tf.numpy_function(slowly, files, dtype, stateful=False),
+        )
+        return tf.ensure_shape(images, (None, *shape))
 
     return read
 
 
-def _cached(read, images):
-    def cached_read(position):
-        def read_and_keep():
-            image = read(position)
-            with tf.control_dependencies([call_weakly(images.put, [position, image], "bool")]):
-                return tf.identity(image)
+def _read_one_by_one(paths, headers, image_size, as_bytes):
+    """The images of a batch; the first that cannot be read raises an error with its path."""
+    images = []
+    for path, header in zip(map(os.fsdecode, paths), headers.tolist(), strict=True):
+        pixels = np.asarray(read_pixels(path, *header))
+        if as_bytes and pixels.shape[:2] != image_size:
+            raise ValueError(
+                f"The image file {path!r} has another size than when it was indexed: index the "
+                "folder again."
+            )
+        images.append(pixels if as_bytes else resize_image(pixels, image_size))
+    return np.stack(images)
 
-        kept = call_weakly(images.get, [position], images.dtype)
-        image = tf.cond(tf.size(kept) > 0, lambda: kept, read_and_keep)
-        return tf.ensure_shape(image, images.shape[1:])
+
+def _cached(read, images):
+    def cached_read(positions):
+        def read_and_keep():
+            batch = read(positions)
+            with tf.control_dependencies([call_weakly(images.put, [positions, batch], "bool")]):
+                return tf.identity(batch)
+
+        kept = call_weakly(images.get, [positions], images.dtype)
+        batch = tf.cond(tf.size(kept) > 0, lambda: kept, read_and_keep)
+        return tf.ensure_shape(batch, (None, *images.shape[1:]))
 
     return cached_read
 

@@ -1,7 +1,6 @@
 """Finding and reading image files: the same numbers here and inside the `tf.data` pipelines."""
 
 import collections
-import functools
 import os
 import pathlib
 
@@ -181,27 +180,13 @@ def decode_image(path, decoder):
         decoder: `JPEG`, `PNG`, `PILLOW`, or a scalar integer tensor holding one of them.
 
     Returns:
-        A uint8 tensor of shape `(height, width, 3)`. A file that has broken since, or whose
-        pixels are damaged, raises an error whose message holds its path.
+        A uint8 tensor of shape `(height, width, 3)`.
     """
 
     def with_pillow():
         return tf.numpy_function(_decode_with_pillow, [path], tf.uint8, stateful=False)
 
-    def with_tensorflow(decode):
-        # A dataset is the one place where TensorFlow catches an error; its own would not name
-        # the file.
-        attempt = (
-            tf.data.Dataset.from_tensors(tf.io.read_file(path))
-            .map(decode)
-            .ignore_errors()
-            .concatenate(tf.data.Dataset.from_tensors(tf.zeros((0, 0, 3), "uint8")))
-            .take(1)
-            .get_single_element()
-        )
-        return tf.cond(tf.size(attempt) > 0, lambda: attempt, with_pillow)
-
-    branches = [functools.partial(with_tensorflow, decode) for decode in _DECODERS]
+    branches = [lambda decode=decode: decode(tf.io.read_file(path)) for decode in _DECODERS]
     branches.append(with_pillow)
     image = branches[decoder]() if isinstance(decoder, int) else tf.switch_case(decoder, branches)
     return tf.ensure_shape(image, (None, None, 3))

@@ -25,15 +25,18 @@ def make(files):
 
 
 def fill(cache, count=3):
-    for i, image in enumerate(images()[:count]):
-        cache.put(i, image)
+    cache.put(np.arange(count), images()[:count])
+
+
+def served(cache, *places):
+    return cache.get(np.array(places))
 
 
 def test_memory(files):
     cache = ImageCache("memory", files, (2, 4), "uint8")
     fill(cache, 2)
-    np.testing.assert_array_equal(cache.get(1), images()[1])
-    assert cache.get(2).shape == (0,)
+    np.testing.assert_array_equal(served(cache, 1, 0), images()[[1, 0]])
+    assert served(cache, 1, 2).shape == (0, 2, 4, 3)
 
 
 def test_a_half_written_file_is_never_served(files):
@@ -50,7 +53,7 @@ def test_a_half_written_file_is_never_served(files):
     (name,) = os.listdir(folder)
     assert name.endswith(".npy")
     complete = make(files)
-    np.testing.assert_array_equal([complete.get(i) for i in range(3)], images())
+    np.testing.assert_array_equal(served(complete, 0, 1, 2), images())
 
 
 def test_others_may_read_a_file_as_the_process_allows(files):
@@ -71,7 +74,7 @@ def test_a_full_disk_raises(files):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     fill(cache)
-    np.testing.assert_array_equal([cache.get(i) for i in range(3)], images())
+    np.testing.assert_array_equal(served(cache, 0, 1, 2), images())
 
 
 def flip(contents, position):
@@ -106,15 +109,15 @@ def test_a_damaged_file_is_made_anew(files, damage):
 
     def serve():
         cache = make(files)
-        return cache, [cache.get(i) for i in range(3)]
+        return cache, [served(cache, i) for i in range(3)]
 
     with pytest.warns(UserWarning, match=r"\.npy.* is damaged .* made anew"):
-        cache, served = serve()
-    for image, expected in zip(served, images(), strict=True):
+        cache, found = serve()
+    for image, expected in zip(found, images(), strict=True):
         assert image.size == 0 or (image == expected).all()
     fill(cache)
     assert path.read_bytes() == contents
-    np.testing.assert_array_equal([make(files).get(i) for i in range(3)], images())
+    np.testing.assert_array_equal(served(make(files), 0, 1, 2), images())
 
 
 def test_another_data_set_under_the_same_name(files, tmp_path):
@@ -123,16 +126,15 @@ def test_another_data_set_under_the_same_name(files, tmp_path):
     other = ImageCache(tmp_path / "cache", files[::-1], (2, 4), "uint8")
     os.replace(path, other.path)
     with pytest.warns(UserWarning, match="a checksum differs"):
-        served = ImageCache(tmp_path / "cache", files[::-1], (2, 4), "uint8").get(0)
-    assert served.size == 0
+        found = served(ImageCache(tmp_path / "cache", files[::-1], (2, 4), "uint8"), 0)
+    assert found.size == 0
 
 
 def test_an_unfinished_file_serves_what_it_has(files):
     cache = make(files)
-    cache.put(2, images()[2])
-    cache.put(0, images()[0])
-    np.testing.assert_array_equal(cache.get(2), images()[2])
-    assert cache.get(1).size == 0
+    cache.put(np.array([2, 0]), images()[[2, 0]])
+    np.testing.assert_array_equal(served(cache, 2), images()[[2]])
+    assert served(cache, 1).size == 0
 
 
 @pytest.fixture
@@ -159,10 +161,10 @@ def windows(monkeypatch):
 def test_a_file_is_put_in_place_where_no_open_file_can_be_renamed(files):
     first, second = make(files), make(files)
     fill(first)
-    np.testing.assert_array_equal([first.get(i) for i in range(3)], images())
+    np.testing.assert_array_equal(served(first, 0, 1, 2), images())
     # The first still maps the file that the second would replace.
     fill(second)
-    np.testing.assert_array_equal([second.get(i) for i in range(3)], images())
+    np.testing.assert_array_equal(served(second, 0, 1, 2), images())
     assert len(os.listdir(files[0].parent / "cache")) == 1
 
 

@@ -281,8 +281,9 @@ def test_a_file_that_was_damaged_before_is_named(tmp_path):
     broken(tmp_path / "02.jpg", "damaged tables")
     fill(tmp_path / "odd", 1)  # of several decoders one is chosen in the graph
     index = unlabelled(tmp_path)  # a header does not show it
-    for cache in (None, "memory"):
-        dataset = reconstruction_dataset(index, SIZE, batch_size=2, cache=cache)
+    # Whether it is the first or the last of its batch.
+    for cache, batch_size in itertools.product((None, "memory"), (1, 2, 3, 5)):
+        dataset = reconstruction_dataset(index, SIZE, batch_size, cache=cache)
         with pytest.raises(tf.errors.OpError, match=r"02\.jpg' cannot be read"):
             list(dataset)
 
