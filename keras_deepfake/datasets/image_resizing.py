@@ -6,6 +6,9 @@ import numpy as np
 
 # Rows or columns of the outcome that one product makes: fewer products are of more zeros.
 _BAND = 8
+# Multiplications of one product: OpenBLAS would divide larger ones among threads of its own, which
+# wait for each other where several threads resize.
+_PRODUCT = 2**18
 
 
 def resize_images(images, image_size):
@@ -27,11 +30,13 @@ def resize_images(images, image_size):
     rows = np.empty((count, image_size[0], width * channels), "float32")
     for i, start, weights in _row_bands(height, image_size[0]):
         seen = images[:, start : start + weights.shape[1]].astype("float32", copy=False)
-        np.matmul(weights, seen, out=rows[:, i : i + len(weights)])
+        for part in _parts(width * channels, weights.size):
+            np.matmul(weights, seen[..., part], out=rows[:, i : i + len(weights), part])
     resized = np.empty((count, image_size[0], image_size[1] * channels), "float32")
     for i, start, weights in _column_bands(width, image_size[1], channels):
         seen = rows[..., start : start + len(weights)]
-        np.matmul(seen, weights, out=resized[..., i : i + weights.shape[1]])
+        for part in _parts(image_size[0], weights.size):
+            np.matmul(seen[:, part], weights, out=resized[:, part, i : i + weights.shape[1]])
     resized /= 255
     # The weights sum to 1 but for rounding.
     return np.clip(resized, 0, 1, out=resized).reshape(count, *image_size, channels)
@@ -40,6 +45,12 @@ def resize_images(images, image_size):
 def resize_image(image, image_size):
     """Resizes one image, `(height, width, 3)`, as `resize_images` does."""
     return resize_images(image[None], image_size)[0]
+
+
+def _parts(count, size):
+    """Slices of so many vectors that a matrix of `size` values is multiplied with."""
+    length = max(1, _PRODUCT // size)
+    return [slice(start, start + length) for start in range(0, count, length)]
 
 
 @functools.lru_cache(maxsize=64)

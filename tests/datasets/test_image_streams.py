@@ -132,13 +132,32 @@ def test_images_of_one_size_share_a_batch_wherever_they_lie(tmp_path):
 
 @pytest.mark.parametrize(
     ("size", "image_size"),
-    [((50, 37), (16, 16)), ((20, 31), (45, 9)), ((300, 7), (21, 64)), ((1, 1), (5, 3))],
+    [
+        ((50, 37), (16, 16)),
+        ((20, 31), (45, 9)),
+        ((300, 7), (21, 64)),
+        ((900, 1100), (35, 60)),
+        ((1, 1), (5, 3)),
+    ],
 )
 def test_resizing_is_the_antialiased_triangle(size, image_size):
     image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype("uint8")
     expected = tf.image.resize(image, image_size, antialias=True) / 255
     np.testing.assert_allclose(resize_image(image, image_size), expected, atol=2e-6)
     assert resize_image(np.full((*size, 3), 255, "uint8"), image_size).max() == 1
+
+
+@pytest.mark.parametrize("size", [(900, 1100), (3000, 20), (20, 3000)])
+def test_no_product_is_large_enough_for_threads_of_its_own(size, monkeypatch):
+    products, matmul = [], np.matmul
+
+    def counted(a, b, out):
+        products.append(a.shape[-2] * a.shape[-1] * b.shape[-1])
+        return matmul(a, b, out=out)
+
+    monkeypatch.setattr(np, "matmul", counted)
+    resize_image(np.zeros((*size, 3), "uint8"), (300, 200))
+    assert max(products) <= 2**18
 
 
 def test_large_images_do_not_wait_for_each_other(paths, monkeypatch):
