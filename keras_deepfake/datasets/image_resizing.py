@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 # Rows or columns of the outcome that one product makes: fewer products are of more zeros.
-_BAND = 8
+_BAND = 4
 # Multiplications of one product: OpenBLAS would divide larger ones among threads of its own, which
 # wait for each other where several threads resize.
 _PRODUCT = 2**18
@@ -15,7 +15,7 @@ def resize_images(images, image_size):
     """Resizes images bilinearly, antialiased when shrinking, and scales them to [0, 1].
 
     The filter is the triangle of `tf.image.resize(antialias=True)`, in less than half its time:
-    a few rows of the outcome are one product of weights with the rows of the image that they see.
+    a few rows of the outcome are products of weights with the rows of the image that they see.
     An image comes out the same in whatever batch it is.
 
     Args:
@@ -29,9 +29,9 @@ def resize_images(images, image_size):
     images = images.reshape(count, height, width * channels)
     rows = np.empty((count, image_size[0], width * channels), "float32")
     for i, start, weights in _row_bands(height, image_size[0]):
-        seen = images[:, start : start + weights.shape[1]].astype("float32", copy=False)
         for part in _parts(width * channels, weights.size):
-            np.matmul(weights, seen[..., part], out=rows[:, i : i + len(weights), part])
+            seen = images[:, start : start + weights.shape[1], part].astype("float32", copy=False)
+            np.matmul(weights, seen, out=rows[:, i : i + len(weights), part])
     resized = np.empty((count, image_size[0], image_size[1] * channels), "float32")
     for i, start, weights in _column_bands(width, image_size[1], channels):
         seen = rows[..., start : start + len(weights)]
