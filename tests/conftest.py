@@ -126,3 +126,9 @@ def in_graphs():
     tf.config.run_functions_eagerly(False)
     yield
     tf.config.run_functions_eagerly(True)
+
+
+@pytest.fixture
+def pages_without_pictures(monkeypatch):
+    """For what is said of other things than pages: drawing their figures takes longest."""
+    monkeypatch.setattr("keras_deepfake.reports.html_page._image", lambda figure, heading: ("", 0))

@@ -39,6 +39,7 @@ def examples(documented):
         yield from re.findall(r"```python\n(.*?)```", inspect.cleandoc(text), re.DOTALL)
 
 
+@pytest.mark.usefixtures("pages_without_pictures")
 @pytest.mark.parametrize("documented", list(public_objects()))
 def test_documented_example_runs(documented, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

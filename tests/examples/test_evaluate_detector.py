@@ -28,6 +28,7 @@ def arguments(tmp_path):
     ]
 
 
+@pytest.mark.usefixtures("pages_without_pictures")
 def test_report_is_printed_and_written(main, arguments, tmp_path, capsys):
     main([*arguments, "--group-pattern", "^p[0-9]+", "--threshold", "0.25"])
     printed = capsys.readouterr().out
@@ -68,6 +69,7 @@ def test_wrong_input_is_told_without_a_traceback(main, arguments):
         assert isinstance(error.value.code, str)
 
 
+@pytest.mark.usefixtures("pages_without_pictures")
 def test_folders_in_the_order_of_the_model(main, tmp_path, capsys):
     """The folders are called and ordered otherwise than the classes of the model."""
     for name, value in (("0_real", 0), ("1_fake", 255)):
@@ -84,6 +86,7 @@ def test_folders_in_the_order_of_the_model(main, tmp_path, capsys):
     assert "1.000" in next(line for line in printed.splitlines() if line.startswith("AUC"))
 
 
+@pytest.mark.usefixtures("pages_without_pictures")
 def test_without_data(main, monkeypatch, capsys):
     monkeypatch.setattr(evaluate, "NUM_SYNTHETIC_FACES", 20)
     encoder = keras.Sequential([keras.Input((32, 32, 3)), kd.layers.ConvBlock(2)])

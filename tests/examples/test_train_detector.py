@@ -20,6 +20,7 @@ def make_folder(names=("fake", "real")):
                 keras.utils.save_img(path, random.uniform(0, 255, (32, 32, 3)), scale=False)
 
 
+@pytest.mark.usefixtures("pages_without_pictures")
 def test_without_data(main, monkeypatch, capsys):
     monkeypatch.setattr(_synthetic_data, "NUM_FACES", 80)
     main([*TINY, "--output", "one"])

@@ -59,6 +59,7 @@ def test_mistakes_are_one_message(main, options, message):
     assert not pathlib.Path("search").exists()
 
 
+@pytest.mark.usefixtures("pages_without_pictures")
 def test_search_ends_with_a_table_a_picture_and_a_comparison(main, capsys):
     faces = kd.datasets.synthetic_faces(60, (32, 32), seed=0)
     for i, (image, label) in enumerate(zip(faces.images, faces.labels, strict=True)):

@@ -111,6 +111,7 @@ def test_predictions_are_those_of_the_detector(trained):
     )
 
 
+@pytest.mark.usefixtures("pages_without_pictures")
 def test_a_run_that_was_cut_off_ends_the_same(faces, trained, tmp_path, monkeypatch):
     predict, calls = _encoded_views.predict_batch, []
 

@@ -87,6 +87,7 @@ def test_kernels_are_trained_and_batch_statistics_are_not(trained):
         assert is_same == ("norm" in weight.path)
 
 
+@pytest.mark.usefixtures("pages_without_pictures")
 def test_a_run_that_was_cut_off_ends_the_same(index, trained, tmp_path, monkeypatch, capsys):
     calls = []
 

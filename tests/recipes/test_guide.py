@@ -5,9 +5,11 @@ import re
 
 import keras
 import numpy as np
+import pytest
 
 import keras_deepfake as kd
 
+pytestmark = pytest.mark.usefixtures("pages_without_pictures")
 SHORTER = {
     "l1=0.0, epochs_classifier=40": "image_size=32, filters=(4, 4), split=(0.5, 0.25, 0.25), "
     "epochs_autoencoder=1, epochs_classifier=1",

@@ -89,6 +89,7 @@ def test_everything_is_left_in_the_folder(uninterrupted, monkeypatch):
         train("one")
 
 
+@pytest.mark.usefixtures("pages_without_pictures")
 def test_interrupted_training_goes_on_and_ends_the_same(uninterrupted, monkeypatch):
     whole = uninterrupted[0] / "one"
     with monkeypatch.context() as patch:
