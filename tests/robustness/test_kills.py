@@ -1,10 +1,12 @@
 """What was killed shows nothing half done, goes on when started again, and ends the same."""
 
+import contextlib
 import csv
 import hashlib
 import io
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -20,16 +22,28 @@ from PIL import Image
 import keras_deepfake as kd
 from tests.robustness.counts import KILLS
 
-# The clock starts when everything is imported, which is most of the time of such small runs.
+# Everything is imported once, which is most of the time of such small runs; every run is a fork.
 SCRIPT = """
-import os, sys
+import json, os, sys
 import tensorflow as tf
 import keras_deepfake
 tf.config.run_functions_eagerly(True)
 tf.config.experimental.enable_op_determinism()
 from keras_deepfake_commands import main
-os.write(int(sys.argv[1]), b".")
-main(sys.argv[2:])
+for line in sys.stdin:
+    folder, arguments = json.loads(line)
+    child = os.fork()
+    if child:
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        continue
+    os.setsid()
+    os.chdir(folder)
+    log = os.open("log", os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+    os.dup2(log, 2)
+    print(os.getpid(), flush=True)
+    os.dup2(log, 1)
+    main(arguments)
+    break
 """
 STUDY = "--image-size 32 --filters 4 4 --epochs-autoencoder 2 --epochs-classifier 2"
 SEARCH = "--max-trials 2 --epochs 2 --pretraining-epochs 1 --image-size 16 --max-filters 8"
@@ -58,36 +72,35 @@ def folder(tmp_path_factory):
     return folder
 
 
-def start(name, folder, kill_after=None):
+@pytest.fixture(scope="module")
+def starter():
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+    ) as process:
+        yield process
+        process.stdin.close()
+
+
+def start(starter, name, folder, kill_after=None):
     """Runs a command, and returns the seconds until its end, or `None` if it was killed before."""
     if name in ("evaluation", "export"):
         (folder / "results").mkdir(exist_ok=True)
-    ready, tell = os.pipe()
-    with open(folder / "log", "w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, str(tell), *COMMANDS[name].split()],
-            cwd=folder,
-            stdout=log,
-            stderr=log,
-            pass_fds=[tell],
-            start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.getcwd()},
-        )
-    os.close(tell)
-    try:
-        assert os.read(ready, 1), (folder / "log").read_text()
-        begin = time.monotonic()
-        try:
-            process.wait(kill_after)
-        except subprocess.TimeoutExpired:
-            return None
-        assert process.returncode == 0, (folder / "log").read_text()
-        return time.monotonic() - begin
-    finally:
-        os.close(ready)
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    starter.stdin.write(json.dumps([str(folder), COMMANDS[name].split()]).encode() + b"\n")
+    starter.stdin.flush()
+    process = int(starter.stdout.readline())
+    begin = time.monotonic()
+    if not select.select([starter.stdout], [], [], kill_after)[0]:
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.killpg(process, signal.SIGKILL)
+    code = int(starter.stdout.readline())
+    if code == -signal.SIGKILL:
+        return None
+    assert code == 0, (folder / "log").read_text()
+    return time.monotonic() - begin
 
 
 def results(folder):
@@ -171,10 +184,10 @@ READERS = {
 
 
 @pytest.mark.parametrize(("name", "kills"), KILLS.items())
-def test_a_killed_run_ends_as_one_that_was_let_alone(name, kills, folder):
+def test_a_killed_run_ends_as_one_that_was_let_alone(name, kills, folder, starter):
     whole = folder / f"{name}-whole"
     whole.mkdir()
-    duration = start(name, whole)
+    duration = start(starter, name, whole)
     expected = results(whole)
     assert expected
 
@@ -183,12 +196,12 @@ def test_a_killed_run_ends_as_one_that_was_let_alone(name, kills, folder):
     run.mkdir()
     killed = 0
     for number in range(kills):
-        killed += start(name, run, kill_after=random.uniform(0, duration)) is None
+        killed += start(starter, name, run, kill_after=random.uniform(0, duration)) is None
         if results(run) == expected:  # it was quicker than the first one
             run = folder / f"{name}-{number + 1}"
             run.mkdir()
     assert killed
-    start(name, run)
+    start(starter, name, run)
     assert results(run) == expected
     if name == "export":
         assert len(list((run / "results").iterdir())) == len(expected)  # no leftovers
