@@ -43,16 +43,15 @@ def write_litert(model, path, int8=False):
 
 
 def write_onnx(model, path):
-    """Writes an ONNX file, from a SavedModel beside it that is left there."""
+    """Writes an ONNX file."""
     import tensorflow as tf
     import tf2onnx
 
-    saved_model = path.with_name("saved_model")
-    write_saved_model(model, saved_model)
-    model = tf.saved_model.load(saved_model)
+    (images,) = model.inputs
+    signature = [tf.TensorSpec(images.shape, images.dtype, INPUT)]
     tf2onnx.convert.from_function(
-        model.serve,
-        model.serve.input_signature,
+        tf.function(lambda images: model(images), input_signature=signature),
+        signature,
         opset=OPSET,
         custom_op_handlers={"UnsortedSegmentSum": (_segment_sum, [])},
         output_path=str(path),
