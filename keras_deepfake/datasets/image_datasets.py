@@ -22,8 +22,8 @@ from keras_deepfake.datasets.image_resizing import resize_image
 
 # Pipelines run here, whatever device is the default of the process.
 _DEVICE = "CPU:0"
-# Files of a batch that are decoded at a time.
-_PARALLEL = os.cpu_count() or 2
+# Files of a batch that are decoded at a time: photographs take tens of megabytes each.
+_PARALLEL = min(16, os.cpu_count() or 2)
 
 
 def reconstruction_dataset(
