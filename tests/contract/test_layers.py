@@ -8,6 +8,7 @@ import pytest
 from keras import ops
 
 import keras_deepfake as kd
+from tests.compiled_calls import compiled
 
 from .cases import CASES
 from .test_contract import first_output, inputs_of
@@ -23,31 +24,10 @@ def is_random(case):
     return "seed" in inspect.signature(case.component.__init__).parameters
 
 
-def call(case, layer, images):
-    """The outputs in training, where that makes a difference, as one array."""
-    training = {"training": True} if is_random(case) else {}
-    if keras.backend.backend() == "jax":
-        outputs = call_compiled(layer, images, **training)
-    else:
-        outputs = layer(images, **training)
-    return ops.convert_to_numpy(ops.cast(first_output(outputs), "float32"))
-
-
-def call_compiled(layer, images, **arguments):
-    """As a training calls it: one operation at a time takes JAX ten times as long."""
-    import jax
-
-    if not layer.built:
-        layer.build(images.shape)
-    state = [
-        [variable.value for variable in variables]
-        for variables in (layer.trainable_variables, layer.non_trainable_variables)
-    ]
-    compiled = jax.jit(lambda *values: layer.stateless_call(*values, **arguments))
-    outputs, changed = compiled(*state, images)
-    for variable, value in zip(layer.non_trainable_variables, changed, strict=True):
-        variable.assign(value)
-    return outputs
+def call_of(case, layer):
+    """A function of images: the outputs in training, where that differs, as one array."""
+    call = compiled(layer, **({"training": True} if is_random(case) else {}))
+    return lambda images: ops.convert_to_numpy(ops.cast(first_output(call(images)), "float32"))
 
 
 @each_layer
@@ -59,7 +39,7 @@ def test_image_of_nan_gives_no_finite_output(case):
     images = inputs_of(case)
     # Its first row, plane or token.
     images[1][0] = np.nan
-    outputs = call(case, layer, images)
+    outputs = call_of(case, layer)(images)
     # Self-blending gives a real and a fake of each image.
     finite = np.isfinite(outputs).reshape(-1, 3, outputs[0].size).all(axis=2)
     assert not finite[:, 1].any()
@@ -73,8 +53,10 @@ def test_seed_decides_in_training(case):
     assert layer.get_config()["seed"] is not None
     copy = type(layer).from_config(layer.get_config())
     images = inputs_of(case)
-    first, second = call(case, layer, images), call(case, layer, images)
+    call = call_of(case, layer)
+    first, second = call(images), call(images)
     assert np.any(first != second)
     for other in (same, copy):
-        np.testing.assert_array_equal(call(case, other, images), first)
-        np.testing.assert_array_equal(call(case, other, images), second)
+        call = call_of(case, other)
+        np.testing.assert_array_equal(call(images), first)
+        np.testing.assert_array_equal(call(images), second)
