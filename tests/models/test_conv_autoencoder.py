@@ -195,7 +195,7 @@ def test_training_state_survives_saving(tmp_path):
 
 @pytest.mark.usefixtures("in_graphs")
 def test_jit_compiled_training():
-    autoencoder = small()
+    autoencoder = small(filters=(4,))
     autoencoder.compile(jit_compile=True)
     history = autoencoder.fit(IMAGES, IMAGES, batch_size=6, verbose=0).history
     assert np.isfinite(history["loss"]).all()
