@@ -18,12 +18,14 @@ from keras_deepfake.datasets.image_files import (
     scale_image,
 )
 from keras_deepfake.datasets.image_index import ImageIndex
-from keras_deepfake.datasets.image_resizing import resize_image
+from keras_deepfake.datasets.image_resizing import resize_image, resize_images
 
 # Pipelines run here, whatever device is the default of the process.
 _DEVICE = "CPU:0"
 # Files of a batch that are decoded at a time: photographs take tens of megabytes each.
 _PARALLEL = min(16, os.cpu_count() or 2)
+# Of a batch that is held before it is resized.
+_MOST_PIXELS = 2**24
 
 
 def reconstruction_dataset(
@@ -207,7 +209,7 @@ def _batches(index, image_size, batch_size, shuffle_buffer, seed, cache, finish)
 
     # Images that need no resizing stay bytes until they are in a batch: less to copy and keep.
     as_bytes = bool((index.headers[:, :2] == image_size).all())
-    read = _reader(index, image_size, as_bytes)
+    read = _reader(index, image_size, batch_size, as_bytes)
     images = order = None
     if cache is not None:
         images = ImageCache(cache, index.paths, image_size, "uint8" if as_bytes else "float32")
@@ -244,7 +246,7 @@ def _digest(index, *settings):
     return hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _reader(index, image_size, as_bytes):
+def _reader(index, image_size, batch_size, as_bytes):
     """Makes the function from positions in the index to images of `image_size`."""
     paths = tf.constant([os.fsencode(path) for path in index.paths])
     headers = tf.constant(index.headers)
@@ -252,14 +254,22 @@ def _reader(index, image_size, as_bytes):
     # Most folders need one decoder, and then no choice in the graph.
     only = int(decoders[0]) if np.ptp(decoders) == 0 else None
     shape, dtype = (*image_size, 3), "uint8" if as_bytes else "float32"
-    resize = functools.partial(resize_image, image_size=image_size)
+    # Small images of one size are resized by the batch, which Python's lock hinders less.
+    height, width = index.headers[0, :2].tolist()
+    by_batch = (index.headers[:, :2] == (height, width)).all() and (
+        as_bytes or height * width * batch_size <= _MOST_PIXELS
+    )
     slowly = functools.partial(_read_one_by_one, image_size=image_size, as_bytes=as_bytes)
+
+    def resized(images):
+        resize = functools.partial(resize_images, image_size=image_size)
+        return tf.numpy_function(resize, [images], "float32", stateful=False)
 
     def read_one(path, header):
         image = decode_image(path, tf.cast(header[2], "int32") if only is None else only)
-        if not as_bytes:
-            image = tf.numpy_function(resize, [image], "float32", stateful=False)
-        return tf.ensure_shape(image, shape)
+        if by_batch:
+            return tf.ensure_shape(image, (height, width, 3))
+        return tf.ensure_shape(resized(image[None])[0], shape)
 
     def read(positions):
         files = tf.gather(paths, positions), tf.gather(headers, positions)
@@ -269,7 +279,11 @@ def _reader(index, image_size, as_bytes):
             tf.data.Dataset.from_tensor_slices(files)
             .map(read_one, num_parallel_calls=_PARALLEL, deterministic=True)
             .batch(tf.size(positions, "int64"), drop_remainder=True)
-            .ignore_errors()
+        )
+        if by_batch and not as_bytes:
+            attempt = attempt.map(resized)
+        attempt = (
+            attempt.ignore_errors()
             .concatenate(tf.data.Dataset.from_tensors(tf.zeros((0, *shape), dtype)))
             .take(1)
             .get_single_element()

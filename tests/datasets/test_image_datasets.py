@@ -14,6 +14,7 @@ from PIL import Image
 from keras_deepfake.datasets import (
     ImageIndex,
     classification_dataset,
+    image_datasets,
     load_image,
     reconstruction_dataset,
     set_epoch,
@@ -65,7 +66,9 @@ def test_classification_dataset(index):
 
 
 @pytest.mark.once
-def test_reconstruction_dataset(index):
+@pytest.mark.parametrize("most_pixels", [image_datasets._MOST_PIXELS, 0])
+def test_reconstruction_dataset(index, most_pixels, monkeypatch):
+    monkeypatch.setattr(image_datasets, "_MOST_PIXELS", most_pixels)  # to be resized as a batch
     dataset = reconstruction_dataset(index, [4, 4], batch_size=5)
     assert len(dataset) == 3
     assert dataset.element_spec == (tf.TensorSpec((None, 4, 4, 3), "float32"),) * 2
