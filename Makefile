@@ -44,19 +44,18 @@ lint:
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-# Not compiled beforehand: what is imported is a fraction of what is installed.
 $(VENV)/.library: $(VENV)/bin/python pyproject.toml
-	$(VENV)/bin/python -m pip install --quiet --no-compile --editable .
+	$(VENV)/bin/python -m pip install --quiet --editable .
 	@touch $@
 
 $(VENV)/.test $(VENV)/.test-torch: $(VENV)/.%: $(VENV)/bin/python pyproject.toml
-	$(VENV)/bin/python -m pip install --quiet --no-compile --editable ".[$(subst -,$(comma),$*)]"
-	$(VENV)/bin/python -m pip install --quiet --no-compile --no-deps $(KERAS_HUB)
+	$(VENV)/bin/python -m pip install --quiet --editable ".[$(subst -,$(comma),$*)]"
+	$(VENV)/bin/python -m pip install --quiet --no-deps $(KERAS_HUB)
 	@touch $@ $(VENV)/.library
 
 # The reference is read from the source, so that the library itself is not needed.
 $(VENV)/.docs: $(VENV)/bin/python pyproject.toml
-	$(VENV)/bin/python -m pip install --quiet --no-compile $(MKDOCS)
+	$(VENV)/bin/python -m pip install --quiet $(MKDOCS)
 	@touch $@
 
 clean:
