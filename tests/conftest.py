@@ -11,7 +11,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # The older emitters compile a small program in a third of the time.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
-# torch asks its compiler for no vectors, ten trial compilations, nor starts processes for it.
+# Without these torch compiles ten trials to find vector instructions, and starts processes for it.
 os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "0")
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 # What one test has compiled, the others load: also in other workers and in started processes.
