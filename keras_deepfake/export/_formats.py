@@ -44,18 +44,29 @@ def write_litert(model, path, int8=False):
 
 def write_onnx(model, path):
     """Writes an ONNX file."""
+    import onnx
     import tensorflow as tf
     import tf2onnx
 
     (images,) = model.inputs
     signature = [tf.TensorSpec(images.shape, images.dtype, INPUT)]
-    tf2onnx.convert.from_function(
-        tf.function(lambda images: model(images), input_signature=signature),
+    function = tf.function(lambda images: model(images), input_signature=signature)
+    proto, _ = tf2onnx.convert.from_function(
+        function,
         signature,
         opset=OPSET,
         custom_op_handlers={"UnsortedSegmentSum": (_segment_sum, [])},
-        output_path=str(path),
     )
+    # Tensors that layers hold beside their weights come out as inputs.
+    concrete = function.get_concrete_function()
+    values = concrete.captured_inputs
+    held = {held.name: value for held, value in zip(concrete.inputs[1:], values, strict=True)}
+    for given in list(proto.graph.input):
+        if given.name != INPUT:
+            value = onnx.numpy_helper.from_array(held[given.name].numpy(), given.name)
+            proto.graph.initializer.append(value)
+            proto.graph.input.remove(given)
+    onnx.save(proto, path)
 
 
 def _segment_sum(graph, node, name, arguments):

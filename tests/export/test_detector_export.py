@@ -63,7 +63,9 @@ def study(**arguments):
 def transformer():
     """One column, real first, with attention."""
     images = keras.Input((*SIZE, 3))
-    x = keras.layers.Reshape((12, 8))(keras.layers.Conv2D(8, 8, 8)(images))
+    # It holds tensors that are no weights, as pretrained networks do.
+    x = keras.layers.Normalization(mean=(0.5, 0.4, 0.3), variance=(0.2, 0.3, 0.4))(images)
+    x = keras.layers.Reshape((12, 8))(keras.layers.Conv2D(8, 8, 8)(x))
     x = keras.layers.LayerNormalization()(keras.layers.MultiHeadAttention(2, 4)(x, x))
     encoder = keras.Model(images, x, name="tokens")
     return kd.models.EncoderClassifier(encoder, class_names=("real", "fake"), pooling="avg")
