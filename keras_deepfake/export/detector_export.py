@@ -106,8 +106,8 @@ def export_detector(
     detector = as_detector(detector, class_names, fake_class, image_size)
     check_finite_weights(detector)
     _check_dtypes(detector, format)
-    path = _check_target(path, format, check_flag("overwrite", overwrite))
-    with _temporary_folder(path) as folder:
+    path = _check_path(path, format)
+    with _temporary_folder(path, check_flag("overwrite", overwrite)) as folder:
         artifact = folder / path.name
         run = _write(detector, artifact, format)
         card = {
@@ -129,9 +129,10 @@ def export_detector(
         (folder / "card").write_text(f"{text}\n", encoding="utf-8")
         # An artifact is never without its card, by which the next export knows it for its own, nor
         # beside the card of another one.
-        if path.exists():
-            path.rename(folder / "replaced")
-        (folder / "card").replace(_card_path(path))
+        for old, aside in _replaced(path, folder):
+            if old.exists():
+                old.rename(aside)
+        (folder / "card").rename(_card_path(path))
         artifact.rename(path)
     return card
 
@@ -140,7 +141,12 @@ def _card_path(path):
     return path.with_name(f"{path.name}.json")
 
 
-def _check_target(path, format, overwrite):
+def _replaced(path, folder):
+    """Each file of an earlier export, and where it is until the new one is in its place."""
+    return [(path, folder / "replaced"), (_card_path(path), folder / "replaced card")]
+
+
+def _check_path(path, format):
     shown = str(path)
     path = check_path("path", path).resolve()
     suffix = FORMATS[format].suffix
@@ -149,19 +155,19 @@ def _check_target(path, format, overwrite):
         raise ValueError(f"`path`={shown!r} {expected}.")
     if not path.parent.is_dir():
         raise ValueError(f"`path`={shown!r} lies in a folder that does not exist.")
-    card = _card_path(path)
-    # A killed export may leave its card alone; then its folder is there too.
-    finished = path.exists() or not _leftovers(path)
-    for old in (path, card):
-        if old.exists() and finished and not overwrite:
+    return path
+
+
+def _check_overwrite(path, overwrite):
+    # What this library did not write is not its to delete.
+    if path.exists() and not _card_path(path).exists():
+        raise ValueError(f"`path`={str(path)!r} has no card, and so is no export; choose another.")
+    for old, _ in _replaced(path, path):
+        if old.exists() and not overwrite:
             raise ValueError(
-                f"`path`={shown!r} cannot be written, as {old.name!r} is there already; choose "
+                f"`path`={str(path)!r} cannot be written, as {old.name!r} is there already; choose "
                 "another, or replace it with `overwrite=True`."
             )
-    # What this library did not write is not its to delete.
-    if path.exists() and not card.exists():
-        raise ValueError(f"`path`={shown!r} has no card, and so is no export; choose another.")
-    return path
 
 
 def _check_metrics(metrics):
@@ -205,26 +211,31 @@ def _check_dtypes(detector, format):
 
 
 @contextlib.contextmanager
-def _temporary_folder(path):
+def _temporary_folder(path, overwrite):
     """A folder beside `path` that goes with all that is still in it."""
-    with FileLock(path.with_name(f"{_stem(path)}.lock")):
-        for leftover in _leftovers(path):
-            shutil.rmtree(leftover)
-        folder = path.with_name(f"{_stem(path)}.{secrets.token_hex(4)}.tmp")
+    stem = f".{path.name[:100]}"
+    with FileLock(path.with_name(f"{stem}.lock")):
+        for leftover in path.parent.glob(f"{glob.escape(stem)}.*.tmp"):
+            _remove(leftover, path)
+        _check_overwrite(path, overwrite)
+        folder = path.with_name(f"{stem}.{secrets.token_hex(4)}.tmp")
         folder.mkdir()
         try:
             yield folder
         finally:
-            shutil.rmtree(folder)
+            _remove(folder, path)
 
 
-def _stem(path):
-    return f".{path.name[:100]}"
-
-
-def _leftovers(path):
-    """The folders of exports that were killed."""
-    return list(path.parent.glob(f"{glob.escape(_stem(path))}.*.tmp"))
+def _remove(folder, path):
+    """Removes a temporary folder, and puts back what an unfinished export had replaced."""
+    if not path.exists():
+        # The card of an artifact that did not follow it.
+        if (folder / path.name).exists() and not (folder / "card").exists():
+            _card_path(path).unlink(missing_ok=True)
+        for old, aside in _replaced(path, folder):
+            if aside.exists():
+                aside.rename(old)
+    shutil.rmtree(folder)
 
 
 def _write(detector, artifact, format):

@@ -5,7 +5,6 @@ import pathlib
 import re
 import subprocess
 import sys
-from contextlib import nullcontext
 
 import keras
 import numpy as np
@@ -251,46 +250,47 @@ def test_what_an_earlier_export_left(detector, tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["served", "served.json"]
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
-@pytest.mark.parametrize("moves", range(3))
-def test_a_kill_between_two_files(detector, overwrite, moves, tmp_path, monkeypatch):
-    """No card stands beside the artifact of another export, and starting again needs no help."""
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize(
+    ("overwrite", "moves"), [(False, 0), (False, 1), *((True, n) for n in range(4))]
+)
+def test_an_end_between_two_files(detector, overwrite, moves, killed, tmp_path, monkeypatch):
+    """No card stands beside the artifact of another export, and nothing is lost."""
     path, card = tmp_path / "a.onnx", tmp_path / "a.onnx.json"
-    contents = iter("abc")
+    contents = iter("abcd")
     monkeypatch.setattr(
         detector_export, "_write", lambda detector, path, format: path.write_text(next(contents))
     )
     monkeypatch.setattr(detector_export, "check_agreement", lambda *arguments: None)
 
-    def check_pair():
-        expected = hashlib.sha256(path.read_bytes()).hexdigest()
+    def check_pair(content):
+        assert path.read_text() == content
+        expected = hashlib.sha256(content.encode()).hexdigest()
         assert json.loads(card.read_text())["sha256"] == {"a.onnx": expected}
 
     if overwrite:
         export_detector(detector, path)
-    done = []
+    rename, left = pathlib.Path.rename, iter([True] * moves + [False])
 
-    def until_killed(move):
-        def moved(source, target):
-            if len(done) == moves:
-                raise KeyboardInterrupt
-            done.append(target)
-            return move(source, target)
-
-        return moved
+    def until_the_end(source, target):
+        if not next(left, True):
+            raise KeyboardInterrupt
+        return rename(source, target)
 
     with monkeypatch.context() as patch:
-        for name in ("rename", "replace"):
-            patch.setattr(pathlib.Path, name, until_killed(getattr(pathlib.Path, name)))
-        # Nobody tidies up after a process that was killed.
-        patch.setattr(detector_export.shutil, "rmtree", lambda folder: None)
-        with pytest.raises(KeyboardInterrupt) if moves < 2 + overwrite else nullcontext():
+        patch.setattr(pathlib.Path, "rename", until_the_end)
+        if killed:  # nobody tidies up then
+            patch.setattr(detector_export, "_remove", lambda folder, path: None)
+        with pytest.raises(KeyboardInterrupt):
             export_detector(detector, path, overwrite=overwrite)
-    assert len(done) == min(moves, 2 + overwrite)
     if path.exists():
-        check_pair()
-    export_detector(detector, path, overwrite=path.exists())
-    check_pair()
+        check_pair("a")
+    if overwrite:
+        with pytest.raises(ValueError, match="is there already"):
+            export_detector(detector, path)
+        check_pair("a")
+    export_detector(detector, path, overwrite=overwrite)
+    check_pair("c" if overwrite else "b")
     assert sorted(os.listdir(tmp_path)) == ["a.onnx", "a.onnx.json"]
 
 

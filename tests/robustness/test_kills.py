@@ -111,6 +111,10 @@ def results(folder):
         # A search keeps KerasTuner's own files in trials/.
         if file.is_file() and "trials" not in parts and not any(p[0] == "." for p in parts):
             read[file.name] = READERS[file.suffix](file)
+    # KerasTuner writes the weights itself; those of a trial that counts are whole.
+    for trial in folder.rglob("trial.json"):
+        if json.loads(trial.read_text())["status"] == "COMPLETED":
+            h5py.File(trial.with_name("checkpoint.weights.h5")).close()
     return read
 
 
