@@ -142,6 +142,22 @@ def test_global_seed_generator_is_the_one_that_is_drawn_from():
     )
 
 
+def test_older_format_asks_for_the_configuration_under_a_global_name(tmp_path):
+    from keras.src.backend.common import global_state
+
+    seen = []
+
+    class Model(keras.Model):
+        def get_config(self):
+            seen.append(global_state.get_global_attribute("use_legacy_config"))
+            return {}
+
+    keras.saving.save_model(Model(), tmp_path / "model.h5")
+    assert set(seen) == {True}, (
+        "Keras no longer sets `use_legacy_config` while it writes a model as HDF5"
+    )
+
+
 def test_direction():
     directions = [
         getattr(metric, "_direction", None)

@@ -4,6 +4,7 @@ import functools
 import inspect
 
 import keras
+from keras.src.backend.common.global_state import get_global_attribute
 
 from keras_deepfake._arguments import MOST_PLACES, check_integer
 from keras_deepfake.models._layer_states import (
@@ -14,6 +15,11 @@ from keras_deepfake.models._layer_states import (
 )
 from keras_deepfake.models._micro_batches import check_layers, check_loss, micro_batched_step
 from keras_deepfake.models.training_data import checked_fit_arguments
+
+_OLDER_FORMAT = (
+    "The older format, HDF5, cannot hold this model; weights alone can be kept by "
+    "`save_weights('x.weights.h5')`, and all of it by `save('x.keras')`."
+)
 
 
 class DetectionModel(keras.Model):
@@ -129,8 +135,7 @@ class DetectionModel(keras.Model):
     def save(self, filepath, *args, **kwargs):
         if str(filepath).endswith((".h5", ".hdf5")):
             raise ValueError(
-                f"`filepath` must end in `.keras`; got {str(filepath)!r}. The older format cannot "
-                "hold this model; weights alone can be kept by `save_weights('x.weights.h5')`."
+                f"`filepath` must end in `.keras`; got {str(filepath)!r}. {_OLDER_FORMAT}"
             )
         super().save(filepath, *args, **kwargs)
 
@@ -162,6 +167,9 @@ class DetectionModel(keras.Model):
         self.optimizer.build(self.trainable_variables)
 
     def get_config(self):
+        # Whether `keras.saving.save_model`, which does not ask `save`, writes the older format.
+        if get_global_attribute("use_legacy_config"):
+            raise ValueError(_OLDER_FORMAT)
         return {"name": self.name, "trainable": self.trainable, **layer_states(self)}
 
     @classmethod

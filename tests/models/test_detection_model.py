@@ -160,6 +160,13 @@ class TestSaving:
             classifier().save(tmp_path / name)
         assert not (tmp_path / name).exists()
 
+    @pytest.mark.once
+    @pytest.mark.parametrize("inside", [False, True])
+    def test_older_formats_by_the_function(self, inside, tmp_path):
+        model = keras.Sequential([classifier()]) if inside else classifier()
+        with pytest.raises(ValueError, match=r"HDF5, cannot hold this model; .*`save\('x\.keras"):
+            keras.saving.save_model(model, tmp_path / "model.h5")
+
     def test_weights_alone(self, tmp_path):
         model, other = classifier(), classifier()
         model.save_weights(tmp_path / "model.weights.h5")
