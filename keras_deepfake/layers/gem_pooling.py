@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_deepfake._arguments import check_data_format, check_number
+from keras_deepfake.layers._global_means import global_mean
 
 
 @keras.saving.register_keras_serializable(package="keras_deepfake")
@@ -60,10 +61,12 @@ class GeMPooling(keras.layers.Layer):
         )
 
     def call(self, inputs):
-        axes = (2, 3) if self.data_format == "channels_first" else (1, 2)
+        is_first = self.data_format == "channels_first"
+        channels = inputs.shape[1 if is_first else 3]
         p = ops.maximum(self.p, self.epsilon)
         powers = ops.power(ops.maximum(ops.cast(inputs, "float32"), self.epsilon), p)
-        return ops.cast(ops.power(ops.mean(powers, axis=axes), 1.0 / p), self.compute_dtype)
+        means = ops.reshape(global_mean(powers, (2, 3) if is_first else (1, 2)), (-1, channels))
+        return ops.cast(ops.power(means, 1.0 / p), self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         channel_axis = 1 if self.data_format == "channels_first" else -1

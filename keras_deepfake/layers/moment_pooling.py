@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_deepfake._arguments import check_data_format, check_flag, check_integer
+from keras_deepfake.layers._global_means import global_mean
 from keras_deepfake.layers._image_arguments import known_channels
 
 
@@ -67,14 +68,14 @@ class MomentPooling(keras.layers.Layer):
         values = ops.cast(inputs, "float32")
         if self.class_token:
             class_token, values = values[:, 0], values[:, 1:]
-        mean = ops.mean(values, axis=axes, keepdims=True)
+        mean = global_mean(values, axes)
         centred = values - mean
-        variance = ops.mean(ops.square(centred), axis=axes, keepdims=True)
+        variance = global_mean(ops.square(centred), axes)
         # A root has no gradient at 0, where a channel is constant.
         deviation = ops.sqrt(ops.maximum(variance, 1e-12))
         standard = centred / deviation
         moments = [mean, deviation]
-        moments += [ops.mean(standard**power, axis=axes, keepdims=True) for power in (3, 4)]
+        moments += [global_mean(standard**power, axes) for power in (3, 4)]
         moments = ops.concatenate(moments[: self.num_moments], axis=channel_axis)
         # Not a squeeze of several axes, which ONNX has no operator for from PyTorch.
         moments = ops.reshape(moments, (-1, moments.shape[channel_axis]))

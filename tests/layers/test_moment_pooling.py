@@ -24,6 +24,18 @@ def test_moments_of_a_normal_distribution():
     np.testing.assert_allclose(moments, [5, 2, 0, 3], atol=0.05)
 
 
+def test_large_images():
+    """Where adding pixel after pixel in 32 bits loses the fourth digit of a mean."""
+    steps = np.repeat([0.2, 0.9, 0.4, 0.7], 100)
+    maps = (steps[:, None, None] * steps[:, None] * [1.0, 0.9, 0.8])[None].astype("float32")
+    values = maps.astype("float64")
+    expected = [values.mean(axis=(1, 2)), values.std(axis=(1, 2))]
+    moments = ops.convert_to_numpy(kd.layers.MomentPooling(2)(maps))
+    np.testing.assert_allclose(moments, np.hstack(expected), rtol=1e-5)
+    mean = ops.convert_to_numpy(kd.layers.GeMPooling(1.0)(maps))
+    np.testing.assert_allclose(mean, expected[0], rtol=1e-5)
+
+
 def test_constant_channel():
     moments = kd.layers.MomentPooling()(np.full((1, 4, 4, 1), 0.5, "float32"))
     np.testing.assert_allclose(ops.convert_to_numpy(moments), [[0.5, 0, 0, 0]], atol=1e-5)
