@@ -5,7 +5,6 @@ import contextlib
 import keras
 from keras import ops
 
-from keras_deepfake.layers import AzimuthalSpectrum
 from keras_deepfake.models.image_batches import image_layout
 
 INPUT, OUTPUT = "images", "probabilities"
@@ -86,13 +85,13 @@ def _resizing_matrix(side, size):
 
 
 @contextlib.contextmanager
-def without_complex_numbers(model):
-    """Within it every layer of a model computes without them, for formats that have none."""
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, AzimuthalSpectrum)]
+def plain_operators(model):
+    """Within it every layer of a model does without what only a SavedModel has."""
+    layers = [layer for layer in model._flatten_layers() if hasattr(layer, "plain_operators")]
     try:
         for layer in layers:
-            layer.transforms_by_matrices = True
+            layer.plain_operators = True
         yield
     finally:
         for layer in layers:
-            layer.transforms_by_matrices = False
+            layer.plain_operators = False

@@ -18,8 +18,8 @@ from keras_deepfake.export._formats import FORMATS, write_litert, write_onnx, wr
 from keras_deepfake.export._served_model import (
     INPUT,
     OUTPUT,
+    plain_operators,
     served_model,
-    without_complex_numbers,
 )
 from keras_deepfake.models.detector import as_detector
 from keras_deepfake.models.image_batches import image_layout
@@ -245,7 +245,7 @@ def _write(detector, artifact, format):
         if format == "saved_model":
             write_saved_model(model, artifact, detector.image_size is None)
         else:
-            with without_complex_numbers(model):
+            with plain_operators(model):
                 if format == "onnx":
                     write_onnx(model, artifact)
                 else:

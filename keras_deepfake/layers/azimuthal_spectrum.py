@@ -82,7 +82,7 @@ class AzimuthalSpectrum(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=4)
         # Whether to do without complex numbers, in eight times the time; exporters to formats
         # that have none set it.
-        self.transforms_by_matrices = False
+        self.plain_operators = False
 
     def _sides_and_channels(self, input_shape):
         if self.data_format == "channels_last":
@@ -122,7 +122,7 @@ class AzimuthalSpectrum(keras.layers.Layer):
         weights = YCBCR_FROM_RGB[0].tolist() if self._channels == 3 else [1.0]
         grey = sum(weight * channel for weight, channel in zip(weights, channels, strict=True))
         grey = ops.multiply(grey, self._window)
-        transform = _fourier_by_matrices if self.transforms_by_matrices else _fourier
+        transform = _fourier_by_matrices if self.plain_operators else _fourier
         real, imaginary = transform(grey)
         # The root has no gradient at 0: the floor is far below the 1e-8 that follows.
         magnitude = ops.sqrt(ops.maximum(real**2 + imaginary**2, 1e-30))
