@@ -2,7 +2,7 @@
 
 The artifact takes raw images, uint8 of shape (batch, height, width, 3); a card beside it,
 OUT.json, says what its probabilities mean. Without DETECTOR an untrained one is exported,
-to try the way.
+to try it out.
 """
 
 from keras_deepfake_commands._options import OF_MODEL, OF_SIZE, add_classes

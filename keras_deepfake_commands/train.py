@@ -4,7 +4,8 @@
 that stay as they are: on every pretrained network of --encoder, and on co-occurrences of
 neighbouring pixels. --preset real-only does it without any fakes: it blends photographs with
 themselves. The presets small and seed train the study's autoencoder, then a classifier on its
-encoder: seed as the study did, at 256 px in hours, small at 64 px in minutes.
+encoder: seed (the study that this library grew from, not --seed) at 256 px in hours, small at
+64 px in minutes.
 
 Without --data synthetic faces are drawn; figures on them say nothing about real ones. With --data
 it expects a folder for each of two classes inside DIR, such as fake/ and real/, read recursively,
@@ -49,7 +50,11 @@ def add_options(parser):
         metavar="NETWORK",
         help="a network as in --encoder, to train end to end as a further member; slow on a CPU",
     )
-    add("--photographs", metavar="DIR", help="for real-only: photographs alone, instead of --data")
+    add(
+        "--photographs",
+        metavar="DIR",
+        help="for real-only: aligned crops of real faces alone, instead of --data",
+    )
     add(
         "--false-positive-rate",
         type=float,
@@ -66,7 +71,7 @@ def add_options(parser):
     )
 
     add = parser.add_argument_group(
-        "small and seed", "Defaults are those of the preset."
+        "small and seed", "Defaults are those of the preset: docs/training.md lists them."
     ).add_argument
     add(
         "--pretraining-data",

@@ -71,7 +71,7 @@ def synthetic_faces(num_images, image_size=(64, 64), artifacts="all", seed=0):
         seed: Non-negative integer. Images of different seeds have nothing in common.
 
     Returns:
-        A named tuple `SyntheticFaces(images, labels, artifacts, masks)`: the images, uint8 of
+        A named tuple `SyntheticFaces(images, labels, artifacts, masks)` of the images, uint8 of
         shape `(num_images, height, width, 3)`; their one-hot labels, float32 of shape
         `(num_images, 2)`, columns (fake, real); the artifacts' names, `"none"` for real faces;
         and boolean masks of shape `(num_images, height, width)`, true where a fake was altered.

@@ -310,8 +310,8 @@ class DetectionReport(Result):
                 order, with the same groups, seed and number of resamples.
 
         Returns:
-            A `ReportComparison`: for each metric the value of this report less that of the
-            other, with its interval.
+            A `ReportComparison`, which holds for each metric the value of this report less that
+            of the other, with its interval.
 
         Raises:
             ValueError: when `other` is no report, or not on the same images, groups and resamples.

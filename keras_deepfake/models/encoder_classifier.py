@@ -272,7 +272,7 @@ class EncoderClassifier(DetectionModel):
             verbose: 0 for silence, 1 or `"auto"` for a progress bar of the encoding.
 
         Returns:
-            A named tuple: `l2`, the penalty; `losses`, a dictionary from penalties to their
+            A named tuple of `l2`, the penalty; `losses`, a dictionary from penalties to their
             cross-entropies; `probabilities`, an array `(images, classes)` of what heads that had
             not seen an image say of it; and `kernel` and `bias` of the head.
 

@@ -22,8 +22,8 @@ def feature_extractor(network, until=None, name=None):
         name: Name of the encoder; by default that of the network.
 
     Returns:
-        A functional Keras model that shares the layers of the network: to what the layer gives,
-        or of several layers to a vector.
+        A functional Keras model, sharing the layers of the network, that ends at what the layer
+        gives, or for several layers in a vector.
 
     Raises:
         ValueError: If the network is not built as a graph, has no such layer, or a layer gives
@@ -49,7 +49,7 @@ def feature_extractor(network, until=None, name=None):
     names = [until] if isinstance(until, str) else until
     if not isinstance(names, (tuple, list)) or not names:
         raise ValueError(f"`until` must be the name of a layer, or several; got {until!r}.")
-    outputs = [_layer(network, layer).output for layer in names]
+    outputs = [find_layer(network, layer).output for layer in names]
     if len(outputs) == 1:
         return keras.Model(network.inputs[0], outputs[0], name=name)
     vectors = [pooled(x) for x in outputs]
@@ -79,12 +79,14 @@ def _has_class_token(num_tokens):
     )
 
 
-def _layer(network, name):
+def find_layer(network, name, argument="until"):
+    """The layer of a network that has this name, or an error that lists names close to it."""
     for layer in network.layers:
         if layer.name == name:
             return layer
-    close = difflib.get_close_matches(str(name), [layer.name for layer in network.layers], n=5)
+    names = [layer.name for layer in network.layers]
+    close = difflib.get_close_matches(str(name), names, n=5, cutoff=0.3)
     raise ValueError(
-        f"`until` must name layers of {network.name!r}; got {name!r}. Close to it are {close}; "
-        "`network.summary()` shows all."
+        f"`{argument}` must name layers of {network.name!r}; got {name!r}. Close to it are "
+        f"{close}; `network.summary()` shows all."
     )

@@ -12,7 +12,7 @@ import numpy as np
 from keras_deepfake.datasets import load_image
 from keras_deepfake.layers import NativeCrop, ResidualCooccurrence
 from keras_deepfake.models import load_model, pretrained_encoder
-from keras_deepfake.models.feature_extractors import pooled
+from keras_deepfake.models.feature_extractors import find_layer, pooled
 
 # Depths of a network to choose among: each costs memory, and neighbours say the same.
 MOST_DEPTHS = 12
@@ -137,11 +137,10 @@ def read_encoder(encoder, argument="encoder"):
             f"`{argument}` must take one batch of RGB images; {network.name!r} takes "
             f"{[tuple(x.shape) for x in inputs]}."
         )
-    names = {layer.name for layer in network.layers}
     if layers is not None:
         depths = tuple(layers.split(","))
-        if unknown := [depth for depth in depths if depth not in names]:
-            raise ValueError(f"`{argument}` {network.name!r} has no layers {unknown}.")
+        for depth in depths:
+            find_layer(network, depth, argument)
         return NetworkEncoder(network.name, network, depths, True)
     last = network.layers[-1].name
     if len(network.outputs[0].shape) == 2:

@@ -85,6 +85,15 @@ def leave_out(index, held_out, name):
     return index.take(np.array(kept))
 
 
+def unused_note(index):
+    """What to say of the images of the larger class that `balanced` leaves out, if of any."""
+    counts = np.bincount(index.labels, minlength=len(index.class_names))
+    unused = int(len(index) - len(counts) * counts.min())
+    if not unused:
+        return ""
+    return f" {unused} of {len(index)} images were not used: as many of each class are."
+
+
 def index_digest(index):
     """A text that is the same for the same images, labels and groups in the same order."""
     labels = None if index.labels is None else index.labels.tolist()

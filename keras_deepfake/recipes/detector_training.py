@@ -37,7 +37,7 @@ from keras_deepfake.recipes._network_encoders import (
 )
 from keras_deepfake.recipes._run_folders import check_output, run_folder
 from keras_deepfake.recipes._solved_members import solve_member
-from keras_deepfake.recipes._splits import index_digest, leave_out
+from keras_deepfake.recipes._splits import index_digest, leave_out, unused_note
 from keras_deepfake.recipes._synthetic_data import synthetic_faces_index
 from keras_deepfake.recipes._tables import save_model, with_notes
 
@@ -107,8 +107,8 @@ def train_detector(
             figures say nothing about photographs.
         encoder: Network of RGB images in [0, 1], or a list of them: a Keras model, the path of a
             `.keras` file, or the name of a network of `keras.applications`. A path or name may
-            fix the depths: `"clip.keras:block_5,block_6"`. A network that ends in a vector is
-            used as it is.
+            fix the depths by names of layers: `"clip.keras:block_5,block_6"`. A network that
+            ends in a vector is used as it is.
         output: Path of the folder to make.
         fine_tune: One network, given as in `encoder`, to train end to end as a further member: 5
             epochs of AdamW, warmed up to 3e-4 and cooled down by a cosine, over the images as
@@ -203,6 +203,8 @@ def train_detector(
         )
     if is_unlabelled:
         origin += " There were no fakes to test on: the fakes are blends of test photographs."
+    unused = "" if is_unlabelled else unused_note(index)
+    origin += unused
     images = index if is_unlabelled else index.balanced(seed=seed)
     train, test = images.split((1 - _TEST_SHARE, _TEST_SHARE), seed=seed)
     train = leave_out(train, test, "index")
@@ -226,6 +228,8 @@ def train_detector(
         "backend": keras.backend.backend(),
     }
     with run_folder(output, identity, overwrite) as run:
+        if unused:
+            say(unused.strip())
         say(f"Training: {train}\nTest: {test}")
         members = []
         for number, encoder in enumerate(encoders):

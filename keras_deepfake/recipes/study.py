@@ -19,7 +19,7 @@ from keras_deepfake.evaluation import (
 from keras_deepfake.models import ConvAutoencoder, Detector
 from keras_deepfake.recipes._devices import Devices, all_devices
 from keras_deepfake.recipes._run_folders import check_output, run_folder
-from keras_deepfake.recipes._splits import index_digest, split_with_pretraining
+from keras_deepfake.recipes._splits import index_digest, split_with_pretraining, unused_note
 from keras_deepfake.recipes._study_pictures import StudyPictures
 from keras_deepfake.recipes._study_stages import (
     make_autoencoder,
@@ -158,6 +158,7 @@ def train_study(
             "The faces are synthetic: these figures show that the recipe works and say nothing "
             "about photographs."
         )
+    origin += (unused := unused_note(index))
     parts, pretraining, num_left_out = split_with_pretraining(
         index, settings.split, seed, settings.subset, unlabelled
     )
@@ -179,6 +180,8 @@ def train_study(
     }
     with run_folder(output, identity, overwrite) as run:
         say = print if verbose else lambda *_: None
+        if unused:
+            say(unused.strip())
         names = ("train", "validation", "test")
         for name, part in zip(names, parts, strict=True):
             say(f"Classifier, {name}: {part}")

@@ -8,7 +8,12 @@ import pytest
 from keras.utils import save_img
 
 from keras_deepfake.datasets import ImageIndex
-from keras_deepfake.recipes._splits import index_digest, leave_out, split_with_pretraining
+from keras_deepfake.recipes._splits import (
+    index_digest,
+    leave_out,
+    split_with_pretraining,
+    unused_note,
+)
 
 SPLIT = (0.5, 0.25, 0.25)
 
@@ -39,6 +44,12 @@ def test_one_folder_serves_both_stages(faces):
     assert not (train & validation) | (train & test) | (validation & test)
     # Images that the classifier does without are pretrained on all the same.
     assert len(pretraining) > len(parts[0]) + len(parts[1])
+
+
+def test_images_that_are_not_used_are_told(faces):
+    index = ImageIndex.from_directory(faces)
+    assert unused_note(index) == ""
+    assert " 6 of 26 images were not used:" in unused_note(index.take(np.arange(26)))
 
 
 def test_persons_of_the_test_part_are_not_pretrained_on(faces, tmp_path):
