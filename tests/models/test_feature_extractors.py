@@ -64,7 +64,7 @@ def test_tokens_without_a_class_token_are_all_pooled():
 @pytest.mark.parametrize(
     ("until", "message"),
     [
-        ("block_3", r"got 'block_3'. Close to it are \['block_2', 'block_1'\]"),
+        ("block_3", r"got 'block_3'. Close to it are \['block_2', 'block_1'"),
         (["block_1", 3], "got 3"),
         ([], "`until` must be the name of a layer, or several"),
         (3, "`until` must be the name of a layer, or several"),
