@@ -37,7 +37,7 @@ class Result:
 
     def to_json(self):
         """Return the figures as strict JSON; NaN and infinity become `null`."""
-        return json.dumps(_strict(self.figures()), indent=2, allow_nan=False)
+        return json.dumps(strict_json(self.figures()), indent=2, allow_nan=False)
 
     def to_csv(self, path):
         """Write the table to a CSV file, which is there whole or not at all.
@@ -85,9 +85,10 @@ class Result:
             file.write(text)
 
 
-def _strict(value):
+def strict_json(value):
+    """The same with `None` for NaN and infinity, which JSON lacks."""
     if isinstance(value, dict):
-        return {str(key): _strict(entry) for key, entry in value.items()}
+        return {str(key): strict_json(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_strict(entry) for entry in value]
+        return [strict_json(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_deepfake.layers import ResidualCooccurrence
 from keras_deepfake.models.image_batches import image_layout
 
 # How far a probability of the artifact may be from the detector's, and how far one must be from
@@ -39,7 +40,7 @@ def check_agreement(detector, run, format):
             raise ValueError(
                 f"The {format} artifact gives other probabilities than detector "
                 f"{detector.name!r}, by up to {difference:.2g} for {count} images of size {size}, "
-                f"and was not kept. At most {TOLERANCE:g} is rounding."
+                f"and was not kept. At most {TOLERANCE:g} is rounding.{_hint(detector)}"
             )
         bounds = (detector.threshold, *(detector.conformal_bounds or ()))
         is_clear = np.min([abs(expected - bound) for bound in bounds], axis=0) > ROUNDING
@@ -50,6 +51,16 @@ def check_agreement(detector, run, format):
             )
         largest = max(largest, float(difference))
     return {"batches": BATCHES, "largest_difference": largest}
+
+
+def _hint(detector):
+    layers = detector._flatten_layers()
+    if detector.image_size is None or not any(isinstance(x, ResidualCooccurrence) for x in layers):
+        return ""
+    return (
+        " `ResidualCooccurrence` rounds pixels, so that the last digit of resizing may move its "
+        "counts: leave `image_size` out, and give images at the size they were made at."
+    )
 
 
 def check_rounded(detector, run, images):

@@ -77,10 +77,11 @@ class RawImages(keras.layers.Layer):
 
 def _resizing_matrix(side, size):
     """Matrix `(size, side)` of triangular weights, which sum to 1 along each row."""
-    step = ops.cast(side, "float32") / size
-    centres = (ops.arange(size, dtype="float32") + 0.5) * step - 0.5
-    distances = ops.abs(centres[:, None] - ops.arange(side, dtype="float32"))
-    weights = ops.maximum(1.0 - distances / ops.maximum(step, 1.0), 0.0)
+    # Twice the distances in source pixels, times `size`: whole numbers, which lose no digit.
+    centres = (2 * ops.arange(size, dtype="int32") + 1) * side
+    distances = ops.abs(centres[:, None] - size * (2 * ops.arange(side, dtype="int32") + 1))
+    reach = 2 * ops.maximum(ops.cast(side, "int32"), size)
+    weights = ops.cast(ops.maximum(reach - distances, 0), "float32")
     return weights / ops.sum(weights, axis=1, keepdims=True)
 
 

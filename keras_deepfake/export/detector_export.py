@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
+import re
 import secrets
 import shutil
 
@@ -13,6 +14,7 @@ import keras
 
 from keras_deepfake._arguments import check_choice, check_flag, check_path
 from keras_deepfake._locks import FileLock
+from keras_deepfake._results import strict_json
 from keras_deepfake.export._agreement import check_agreement, check_rounded
 from keras_deepfake.export._formats import FORMATS, write_litert, write_onnx, write_saved_model
 from keras_deepfake.export._served_model import (
@@ -73,7 +75,8 @@ def export_detector(
             such as those that calibration saw. Rounding to 8 bits moves probabilities by
             hundredths; the artifact is compared with the detector on these instead, and kept
             where no more than a tenth of the verdicts change.
-        metrics: Dictionary for the card, such as `report.metrics`; of values that JSON knows.
+        metrics: Dictionary for the card, such as `report.metrics`; of values that JSON knows, and
+            NaN, which becomes `null`.
         overwrite: Boolean, whether to replace what an earlier export left at `path`.
 
     Returns:
@@ -96,7 +99,7 @@ def export_detector(
         ```
     """
     format = check_choice("format", format, tuple(FORMATS))
-    _check_metrics(metrics)
+    metrics = _check_metrics(metrics)
     _check_format(format)
     if (comparison_images is None) == (format == "litert_int8"):
         raise ValueError(
@@ -174,10 +177,10 @@ def _check_metrics(metrics):
     try:
         if not isinstance(metrics, (dict, type(None))):
             raise TypeError
-        json.dumps(metrics, allow_nan=False)
+        return json.loads(json.dumps(strict_json(metrics)))
     except (TypeError, ValueError) as error:
         raise ValueError(
-            "`metrics` must be a dictionary of finite numbers, texts and their like, such as "
+            "`metrics` must be a dictionary of numbers, texts and their like, such as "
             f'{{"auc": 0.93}}; got {metrics!r}.'
         ) from error
 
@@ -199,7 +202,9 @@ def _check_format(format):
 
 
 def _check_dtypes(detector, format):
-    lacking = {"onnx": ("bfloat16",), "saved_model": ()}.get(format, ("bfloat16", "float16"))
+    lacking = {"onnx": ("bfloat16", "float64"), "saved_model": ()}.get(
+        format, ("bfloat16", "float16", "float64")
+    )
     for layer in detector._flatten_layers():
         if layer.compute_dtype in lacking:
             raise ValueError(
@@ -255,6 +260,8 @@ def _write(detector, artifact, format):
         raise
     except Exception as error:  # what converters raise for what they lack has no common type
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        if lacking := re.search(r"'tf\.(\w+)' op is neither", str(error)):
+            reason = f"it has the operation {lacking[1]}, which the format lacks."
         backend = keras.backend.backend()
         if format != "saved_model":
             way = "`format='saved_model'` has every operation."

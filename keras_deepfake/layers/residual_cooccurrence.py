@@ -160,7 +160,9 @@ class ResidualCooccurrence(keras.layers.Layer):
 
     def call(self, inputs):
         low, high = self.value_range
-        pixels = ops.round((ops.cast(inputs, "float32") - low) * (255 / (high - low)))
+        levels = (ops.cast(inputs, "float32") - low) * (255 / (high - low))
+        # Half levels, as resizing makes many, are rounded alike whatever computed them.
+        pixels = ops.round(ops.round(levels * 4096) / 4096)
         # As whole numbers NaN and infinity would be counted like any other.
         finite = ops.isfinite(ops.sum(pixels, axis=(1, 2, 3)))
         pixels = ops.where(finite[:, None, None, None], pixels, 0.0)

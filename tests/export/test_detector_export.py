@@ -181,12 +181,12 @@ def test_resizing_is_that_of_the_detector():
     from keras_deepfake.datasets.image_resizing import resize_image
     from keras_deepfake.export._served_model import RawImages
 
-    for size in ((24, 32), (50, 61), (12, 9), (80, 11)):
+    for size in ((24, 32), (50, 61), (12, 9), (80, 11), (670, 501)):
         image = noise(1, size)
         expected = resize_image(image[0].astype("float32"), SIZE)
-        np.testing.assert_allclose(RawImages(SIZE, False)(image)[0], expected, atol=2e-6)
+        np.testing.assert_allclose(RawImages(SIZE, False)(image)[0], expected, atol=3e-7)
         turned = RawImages(SIZE, True)(image)[0]
-        np.testing.assert_allclose(np.moveaxis(turned, 0, -1), expected, atol=2e-6)
+        np.testing.assert_allclose(np.moveaxis(turned, 0, -1), expected, atol=3e-7)
 
 
 def test_fourier_transform_by_matrices():
@@ -238,13 +238,24 @@ def test_a_wrong_artifact_is_not_kept(detector, wrong, message, tmp_path, monkey
     assert not list(tmp_path.iterdir())
 
 
+def test_what_rounds_resized_pixels_is_named():
+    encoder = keras.Sequential([keras.Input((None, None, 3)), kd.layers.ResidualCooccurrence()])
+    classifier = kd.models.EncoderClassifier(encoder, pooling=None)
+    for size, hint in ((None, ""), ((16, 16), r" `ResidualCooccurrence` rounds pixels.*")):
+        detector = kd.models.Detector(classifier, image_size=size)
+        with pytest.raises(ValueError, match=rf"At most 0\.0001 is rounding\.{hint}$"):
+            _agreement.check_agreement(
+                detector, lambda images: np.tile(np.float32([0.9, 0.1]), (len(images), 1)), "onnx"
+            )
+
+
 def test_what_an_earlier_export_left(detector, tmp_path):
     path = tmp_path / "served"
     first = export_detector(detector, path, "saved_model")
     with pytest.raises(ValueError, match=r"is there already; choose another, .*overwrite=True"):
         export_detector(detector, path, "saved_model")
-    second = export_detector(detector, path, "saved_model", overwrite=True, metrics={"auc": 1.0})
-    assert json.loads((tmp_path / "served.json").read_text())["metrics"] == {"auc": 1.0}
+    second = export_detector(detector, path, "saved_model", overwrite=True, metrics={"auc": np.nan})
+    assert json.loads((tmp_path / "served.json").read_text())["metrics"] == {"auc": None}
     assert first["metrics"] is None
     assert second["sha256"].keys() == first["sha256"].keys()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["served", "served.json"]
@@ -312,8 +323,8 @@ def test_a_folder_of_somebody_else_stays(detector, tmp_path):
         ({"path": "a.tflite"}, "must end in '.onnx'"),
         ({"path": "missing/a.onnx"}, "lies in a folder that does not exist"),
         ({"path": 3}, "`path` must be a path"),
-        ({"metrics": {"auc": float("nan")}}, "`metrics` must be a dictionary of finite"),
-        ({"metrics": [0.5]}, "`metrics` must be a dictionary of finite"),
+        ({"metrics": {"auc": np.ones(2)}}, "`metrics` must be a dictionary of numbers"),
+        ({"metrics": [0.5]}, "`metrics` must be a dictionary of numbers"),
         ({"overwrite": 1}, "`overwrite` must be True or False"),
         ({"path": "a.tflite", "format": "litert_int8"}, "must be given for format='litert_int8'"),
         ({"comparison_images": noise(1, (8, 8))}, "must be given for format='litert_int8'"),
@@ -327,11 +338,13 @@ def test_arguments(detector, arguments, message, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "float64"])
 @pytest.mark.parametrize("format", ["onnx", "litert"])
-def test_half_precision_is_refused_at_once(format, tmp_path):
-    autoencoder = kd.models.ConvAutoencoder((8, 8, 3), (2,), dtype="mixed_bfloat16")
+def test_other_precision_is_refused_at_once(format, policy, tmp_path):
+    autoencoder = kd.models.ConvAutoencoder((8, 8, 3), (2,), dtype=policy)
     classifier = kd.models.EncoderClassifier.from_autoencoder(autoencoder)
-    with pytest.raises(ValueError, match=r"computes in bfloat16, which .*format='saved_model'"):
+    dtype = policy.removeprefix("mixed_")
+    with pytest.raises(ValueError, match=rf"computes in {dtype}, which .*format='saved_model'"):
         export_detector(classifier, artifact_path(tmp_path, "a", format), format)
 
 
