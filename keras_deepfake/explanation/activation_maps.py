@@ -132,16 +132,17 @@ def _find_layer(original, copy, wanted):
             "`model` has no layer with a feature map, which has 4 axes: tokens and vectors have no "
             "places to point at."
         )
+    # Members of one kind have layers of the same names.
+    heaviest = feature_maps(copy.members[int(np.argmax(copy.member_weights))])
     if wanted is None:
-        heaviest = copy.members[int(np.argmax(copy.member_weights))]
-        return list((feature_maps(heaviest) or maps).values())[-1]
+        return list((heaviest or maps).values())[-1]
     # Not `in`, which what has no hash raises at.
     if not isinstance(wanted, str) or wanted not in maps:
         raise ValueError(
             f"`layer` must be a layer with a 4-D output, or the name of one; got {wanted!r}. "
             f"The model has {list(maps)}."
         )
-    return maps[wanted]
+    return {**maps, **heaviest}[wanted]
 
 
 def feature_maps(model):

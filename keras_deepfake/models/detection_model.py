@@ -141,7 +141,10 @@ class DetectionModel(keras.Model):
 
     def get_compile_config(self):
         config = super().get_compile_config()
-        return config and {**config, "micro_batch_size": self.micro_batch_size}
+        # `keras.models.clone_model` compiles a model with it that knows only Keras's own arguments.
+        if config and self.micro_batch_size is not None:
+            config["micro_batch_size"] = self.micro_batch_size
+        return config
 
     def load_weights(self, filepath, skip_mismatch=False, **kwargs):
         """Loads weights as `keras.Model.load_weights` does; a refused file changes nothing.

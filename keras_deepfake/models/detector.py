@@ -5,7 +5,6 @@ import numpy as np
 
 from keras_deepfake._arguments import (
     MOST_PLACES,
-    check_choice,
     check_image_size,
     check_integer,
     check_number,
@@ -302,15 +301,16 @@ def as_detector(model, class_names=None, fake_class=None, image_size=None, data=
             on, where it does not hold them itself.
         fake_class: The name of the fake class, where it cannot be recognised.
         image_size: `(height, width)` to which images are resized, where the model does not say.
-        data: What the detector is to be used on. An `ImageIndex` tells a plain model its class
-            names, and must not contradict those of others.
+        data: What the detector is to be used on. An `ImageIndex`, or a dataset that has
+            `class_names`, tells a plain model its class names, and must not contradict those of
+            others.
 
     Returns:
         A `Detector` that shares the model.
 
     Raises:
         ValueError: As `Detector`, and if the fake class has one place in the model and another
-            in the index.
+            in `class_names` or in the data.
 
     Example:
         ```python
@@ -321,44 +321,55 @@ def as_detector(model, class_names=None, fake_class=None, image_size=None, data=
         detector.fake_index  # 1
         ```
     """
-    index_names = getattr(data, "class_names", None) if hasattr(data, "paths") else None
+    data_names = getattr(data, "class_names", None)
     if isinstance(model, Detector):
-        changes = {}
-        if class_names is not None:
-            changes["class_names"] = check_class_names(class_names, 2)
-        if fake_class is not None:
-            names = changes.get("class_names", model.class_names)
-            changes["fake_class"] = check_choice("fake_class", fake_class, names)
-        if image_size is not None:
-            changes["image_size"] = check_image_size(image_size)
-        detector = model
-        if any(changes[name] != model.arguments()[name] for name in changes):
-            detector = Detector(**{**model.arguments(), **changes}, name=model.name)
+        detector = _told_again(model, class_names, fake_class, image_size)
     else:
         members = model if isinstance(model, (list, tuple)) else [model]
         if class_names is None and all(getattr(m, "class_names", None) is None for m in members):
-            class_names = index_names
+            class_names = data_names
         detector = Detector(model, class_names, image_size=image_size, fake_class=fake_class)
-    if index_names is not None:
-        _check_index(detector, tuple(index_names), fake_class)
+    if data_names is not None:
+        _check_data(detector, tuple(data_names), fake_class)
     return detector
 
 
-def _check_index(detector, index_names, fake_class):
-    if len(index_names) != 2:
+def _told_again(detector, class_names, fake_class, image_size):
+    """A detector with other names for its classes, or another size of images."""
+    names = detector.class_names
+    own = names[detector.fake_index]
+    if class_names is not None:
+        names = check_class_names(class_names, 2)
+    if fake_class is None:
+        fake_class = next((name for name in names if name.casefold() == own.casefold()), None)
+    fake_index = find_fake(names, fake_class)
+    if fake_index != detector.fake_index:
         raise ValueError(
-            f"Detection has two classes; the index has {len(index_names)}: {index_names}."
+            f"Detector {detector.name!r} of the classes {detector.class_names} has the fake class "
+            f"{own!r}, not the place of {names[fake_index]!r} in {names}. It knows its classes, "
+            "and its threshold holds for these: leave `class_names` and `fake_class` out."
         )
-    if fake_class not in index_names:
+    changes = {"class_names": names, "fake_class": names[fake_index]}
+    if image_size is not None:
+        changes["image_size"] = check_image_size(image_size)
+    if all(changes[name] == detector.arguments()[name] for name in changes):
+        return detector
+    return Detector(**{**detector.arguments(), **changes}, name=detector.name)
+
+
+def _check_data(detector, names, fake_class):
+    if len(names) != 2:
+        raise ValueError(f"Detection has two classes; the data has {len(names)}: {names}.")
+    if fake_class not in names:
         fake_class = None
-    same = tuple(map(str.casefold, index_names)) == tuple(map(str.casefold, detector.class_names))
-    if not same and find_fake(index_names, fake_class) != detector.fake_index:
+    same = tuple(map(str.casefold, names)) == tuple(map(str.casefold, detector.class_names))
+    if not same and find_fake(names, fake_class) != detector.fake_index:
         raise ValueError(
-            f"The classes of the index are {index_names}, those of the model "
-            f"{detector.class_names}: they have the fake class at different places, so that the "
-            "labels of the one are wrong for the other. Index the images with "
-            f"`class_names` in the order of the model; if the model was trained on labels in the "
-            f"order {index_names}, it was given the wrong `class_names`: set them right."
+            f"The classes of the data are {names}, those of the model {detector.class_names}: they "
+            "have the fake class at different places, so that the labels of the one are wrong for "
+            "the other. Read the images with `class_names` in the order of the model; if the "
+            f"model was trained on labels in the order {names}, it was given the wrong "
+            "`class_names`: set them right."
         )
 
 

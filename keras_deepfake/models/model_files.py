@@ -34,6 +34,8 @@ def load_model(path):
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        if reason.startswith("File not found"):  # as Keras says of whatever is no archive
+            reason = "it is no archive, as `.keras` files are."
         raise ValueError(
             f"`path`={str(path)!r} is not a Keras model that can be loaded: {reason}"
         ) from error

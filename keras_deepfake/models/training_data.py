@@ -27,8 +27,9 @@ def checked_fit_arguments(model, arguments):
         The arguments, with a `DivergenceCheck` as the first callback.
 
     Raises:
-        ValueError: for no images, no targets, pixels that are not finite, classes in another order
-            than the model's, and class numbers where the loss expects one-hot labels.
+        ValueError: for no images, no batches, no targets, pixels that are not finite, classes in
+            another order than the model's, class numbers where the loss expects one-hot labels,
+            and those that no column has.
     """
     x, y = arguments.get("x"), arguments.get("y")
     first_training = not getattr(model, "_data_seen", False)
@@ -36,14 +37,14 @@ def checked_fit_arguments(model, arguments):
     model._data_seen = True
     # For `ResumeTraining`: a callback does not see the data.
     model._data_digest = _digest(x, y, batch)
-    _check(model, x, batch, "x")
+    _check(model, x, batch, "x", y)
 
     validation = arguments.get("validation_data")
     if validation is not None:
         pair = keras.utils.unpack_x_y_sample_weight(validation)[:2]
         data = pair if isinstance(validation, (tuple, list)) else (validation, None)
         batch = _first_batch(*data, arguments.get("validation_batch_size") or 32, read=False)
-        _check(model, data[0], batch, "validation_data")
+        _check(model, data[0], batch, "validation_data", data[1])
     return {**arguments, "callbacks": _with_check(model, arguments.get("callbacks"))}
 
 
@@ -101,7 +102,7 @@ def _digest(x, y, batch):
     return digest.hexdigest()
 
 
-def _check(model, data, batch, name):
+def _check(model, data, batch, name, all_labels):
     names = getattr(data, "class_names", None)
     if names is not None and getattr(model, "class_names", None) is not None:
         check_classes(model, tuple(names), name)
@@ -115,8 +116,14 @@ def _check(model, data, batch, name):
     images, labels = (part if _has_known_rank(part) else None for part in batch)
     if images is not None and images.shape[0] == 0:
         raise ValueError(f"`{name}` holds no images.")
+    if images is not None and len(images.shape) == len(model.inputs[0].shape) - 1:
+        raise ValueError(
+            f"`{name}` has no batches: its images have the shape {tuple(images.shape)}, and the "
+            f"model takes {tuple(model.inputs[0].shape)}. Give a dataset `.batch(32)`, and a "
+            "single image as `image[None]`."
+        )
     if labels is not None:
-        _check_labels(model, labels, name)
+        _check_labels(model, all_labels if _is_array(all_labels) else labels, name)
     if images is not None and len(images.shape) == 4:
         _check_pixels(images, name)
 
@@ -152,6 +159,20 @@ def _check_labels(model, labels, argument):
             f'compares {columns} columns. Compile with `loss="sparse_categorical_crossentropy"`,'
             f" or make the labels one-hot: `keras.utils.to_categorical(labels, {columns})`; "
             '`label_mode="categorical"` in `image_dataset_from_directory`.'
+        )
+    if is_one_column and columns is not None and columns > 1 and takes_class_numbers(model.loss):
+        _check_numbers(labels, columns, argument)
+
+
+def _check_numbers(labels, columns, argument):
+    if _is_spec(labels):
+        return
+    labels = ops.convert_to_numpy(labels)
+    # JAX would train on numbers that no column has.
+    if not np.isin(labels, range(columns)).all():
+        raise ValueError(
+            f"The labels of `{argument}` must be class numbers from 0 to {columns - 1}, one for "
+            f"each column of the model; got values such as {np.unique(labels)[:3].tolist()}."
         )
 
 

@@ -234,7 +234,7 @@ def test_wrong_index_is_refused(index, tmp_path):
         evaluate_detector(detector(shape=(8, 10, 1)), index)
     three = kd.datasets.ImageIndex.from_directory(tmp_path / "fake", class_names=("swap", "gan"))
     three = type(three)(**{**vars(three), "class_names": ("a", "b", "c")})
-    with pytest.raises(ValueError, match="Detection has two classes; the index has 3"):
+    with pytest.raises(ValueError, match="Detection has two classes; the data has 3"):
         evaluate_detector(detector(), three)
     real = index.take(np.flatnonzero(index.labels == 0))
     with pytest.raises(ValueError, match="all 8 images are real"):

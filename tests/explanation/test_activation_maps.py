@@ -74,6 +74,14 @@ def test_member_with_the_largest_weight_is_explained():
     np.testing.assert_allclose(grad_cam(detector, IMAGES), expected_maps(members[1]), atol=1e-5)
     maps = grad_cam(detector, IMAGES, layer="convolution_1")
     np.testing.assert_allclose(maps, expected_maps(members[0]), atol=1e-5)
+    # A name that several members have is a layer of the same member.
+    twins = [nested_model(seed=seed) for seed in (1, 1)]
+    twins[0].set_weights(members[0].get_weights())
+    twins[1].set_weights([-weights for weights in members[0].get_weights()])
+    detector = Detector(twins, FAKE_FIRST, weights=(0.7, 0.3))
+    for layer in (None, "convolution_1"):
+        maps = grad_cam(detector, IMAGES, layer=layer)
+        np.testing.assert_allclose(maps, expected_maps(twins[0]), atol=1e-5)
     # What speaks against fake in a member of negative weight speaks for it in the detector.
     detector = Detector(members, FAKE_FIRST, weights=(0.3, -0.7))
     maps = grad_cam(detector, IMAGES, layer=detector.members[1].get_layer("encoder").layers[-1])

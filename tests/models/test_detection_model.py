@@ -188,6 +188,20 @@ class TestSaving:
             np.testing.assert_array_equal(value, expected)
 
 
+@pytest.mark.parametrize("arguments", [{}, {"optimizer": "sgd", "loss": "mse"}])
+def test_a_compiled_model_is_cloned(arguments):
+    autoencoder = kd.models.ConvAutoencoder((8, 8, 3), (4,))
+    members = [classifier(), kd.models.EncoderClassifier.from_autoencoder(autoencoder)]
+    for model in (autoencoder, members[1], kd.models.Detector(members[1])):
+        model.compile(**arguments)
+        clone = keras.models.clone_model(model)
+        assert clone.compiled
+        clone.set_weights(model.get_weights())
+        np.testing.assert_allclose(
+            clone.predict(images(), verbose=0), model.predict(images(), verbose=0), atol=1e-6
+        )
+
+
 def test_signatures_are_those_of_keras():
     for name in ("fit", "load_weights", "save"):
         own = getattr(kd.models.DetectionModel, name)

@@ -345,8 +345,44 @@ def test_index_and_model_that_disagree_raise(tmp_path):
         kd.evaluation.calibrate,
         kd.evaluation.predict_images,
     ):
-        with pytest.raises(ValueError, match="the fake class at different places"):
-            function(classifier, index)
+        for data in (
+            index,
+            kd.datasets.classification_dataset(index, (16, 16)),
+            keras.utils.image_dataset_from_directory(
+                tmp_path, class_names=["REAL", "FAKE"], image_size=(16, 16), verbose=False
+            ),
+        ):
+            with pytest.raises(ValueError, match="the fake class at different places"):
+                function(classifier, data)
+            with pytest.raises(ValueError, match="the fake class at different places"):
+                function(as_detector(classifier), data)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"class_names": ("fake", "real")},
+        {"class_names": ("FAKE", "REAL")},
+        {"class_names": ("a", "b"), "fake_class": "a"},
+        {"fake_class": "real"},
+    ],
+)
+def test_nothing_turns_a_detector_around(told, tmp_path):
+    images = np.zeros((2, 16, 16, 3))
+    detector = Detector(red_classifier(("real", "fake")), ("real", "fake"), threshold=0.9)
+    for use in (
+        lambda **told: kd.evaluation.predict_images(detector, images, **told),
+        lambda **told: kd.evaluation.evaluate_detector(detector, (images, [0, 1]), **told),
+        lambda **told: kd.evaluation.evaluate_robustness(detector, (images, [0, 1]), **told),
+        lambda **told: kd.evaluation.calibrate(detector, (images, [0, 1]), **told),
+        lambda **told: kd.explanation.grad_cam(detector, images, **told),
+        lambda **told: kd.export.export_detector(detector, tmp_path / "a.onnx", **told),
+    ):
+        with pytest.raises(ValueError, match=r"knows its classes.*leave `class_names`"):
+            use(**told)
+    # Other names for the same.
+    assert as_detector(detector, ("photo", "render"), "render").threshold == 0.9
 
 
 @pytest.mark.once
@@ -354,6 +390,8 @@ def test_an_index_names_the_classes_of_members_that_have_no_names(tmp_path):
     index = make_faces(tmp_path, ("REAL", "FAKE"))
     members = [red_classifier(("real", "fake"), name=name) for name in "ab"]
     assert as_detector(members, data=index).class_names == ("REAL", "FAKE")
+    dataset = kd.datasets.classification_dataset(index, (16, 16))
+    assert as_detector(members, data=dataset).class_names == ("REAL", "FAKE")
     members[1].class_names = ("real", "fake")
     assert as_detector(members, data=index).class_names == ("real", "fake")
 

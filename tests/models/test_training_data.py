@@ -96,6 +96,30 @@ class TestFirstBatch:
                     compiled(loss).fit(**data, verbose=0)
         compiled("sparse_categorical_crossentropy").fit(**data, verbose=0)
 
+    @each_kind
+    @pytest.mark.parametrize("labels", [[1, 2] * 4, [-1, 0] * 4, [0.5, 1] * 4])
+    def test_numbers_that_no_column_has_raise(self, kind, labels):
+        data = kind(images(), np.array(labels))
+        with pytest.raises(ValueError, match=r"labels of `x` must be class numbers from 0 to 1,"):
+            compiled("sparse_categorical_crossentropy").fit(**data, verbose=0)
+
+    def test_all_class_numbers_of_an_array_are_looked_at(self):
+        labels = np.array([0] * 7 + [2])
+        with pytest.raises(ValueError, match=r"got values such as \[0, 2\]"):
+            compiled("sparse_categorical_crossentropy").fit(images(), labels, 2, verbose=0)
+
+    @each_kind
+    def test_images_without_batches_raise(self, kind):
+        import tensorflow as tf
+
+        x, y = images(), one_hot()
+        if kind is as_tf_dataset:
+            data = {"x": tf.data.Dataset.from_tensor_slices((x, y))}
+        else:
+            data = kind(x[0], y[0])
+        with pytest.raises(ValueError, match=r"`x` has no batches: .*\(8, 8, 3\).*\.batch\(32\)"):
+            compiled().fit(**data, verbose=0)
+
     def test_images_without_targets_raise(self):
         import tensorflow as tf
 
