@@ -8,7 +8,6 @@ help, with `add_options(parser)` and `run(options)`; these import the package wi
 import argparse
 import importlib
 import os
-import re
 import sys
 
 from keras_deepfake_commands._options import check_model
@@ -62,8 +61,9 @@ def run_command(name, arguments=None, prog=None):
     try:
         check_model(options)
         command.run(options)
-    except (ValueError, OSError, ImportError, FloatingPointError, re.error) as error:
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
         message = str(error).replace("`overwrite=True`", "--overwrite")
+        message = message.replace('on_error="skip"', "--skip-unreadable")
         sys.exit(f"{parser.prog}: {message}")
     except KeyboardInterrupt:
         print(f"\n{parser.prog}: interrupted", file=sys.stderr)

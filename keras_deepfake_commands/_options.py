@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 
 
 def add_classes(add, help):
@@ -10,10 +11,11 @@ def add_classes(add, help):
     add("--fake-class", metavar="NAME", help="which of them is fake, if its name does not tell")
 
 
-def add_groups(add, use=""):
-    """Add the option that says which images belong together; `use` ends its help."""
+def add_index(add, use=""):
+    """Add the options of how folders are read; `use` ends the help of `--group-pattern`."""
     what = "part of a file name that names its group, such as the person"
     add("--group-pattern", metavar="REGEX", help=what + use)
+    add("--skip-unreadable", action="store_true", help="leave out files that cannot be read")
 
 
 def add_model(add):
@@ -27,8 +29,26 @@ def read_index(folder, options, class_names):
     """The images of a folder, labelled where there are class names, by the groups of the option."""
     import keras_deepfake as kd  # not above: --help need not wait for TensorFlow
 
-    groups = re.compile(options.group_pattern) if options.group_pattern else None
-    return kd.datasets.ImageIndex.from_directory(folder, class_names, groups=groups)
+    try:
+        groups = re.compile(options.group_pattern) if options.group_pattern else None
+    except re.error as error:
+        raise ValueError(
+            f"--group-pattern {options.group_pattern!r} is no regular expression: {error}."
+        ) from error
+    on_error = "skip" if options.skip_unreadable else "raise"
+    return kd.datasets.ImageIndex.from_directory(
+        folder, class_names, groups=groups, on_error=on_error
+    )
+
+
+def check_output(path, *suffixes):
+    """Raise where --output cannot be written, before the work and not after it."""
+    if suffixes and not path.lower().endswith(suffixes):
+        raise ValueError(f"--output must end in {' or '.join(suffixes)}; got {path!r}.")
+    try:
+        tempfile.TemporaryFile(dir=os.path.dirname(path) or ".").close()
+    except OSError as error:
+        raise ValueError(f"--output {path!r} cannot be written: {error.strerror}.") from error
 
 
 def check_model(options):
@@ -41,6 +61,7 @@ def check_model(options):
         )
 
 
+OF_RESULT = (".html", ".json", ".csv")
 OF_FOLDERS = "the class folders (default: recognised, as fake/ and real/ or 0_real/ and 1_fake/)"
 OF_MODEL = "the classes in the order of the model's columns, if it does not hold them"
 OF_THRESHOLD = (

@@ -4,7 +4,14 @@ Each DATA is a folder with a folder for each class, such as fake/ and real/, rea
 Several are the splits of one data set. The exit status is 1 where a finding is an error.
 """
 
-from keras_deepfake_commands._options import OF_FOLDERS, add_classes, add_groups, read_index
+from keras_deepfake_commands._options import (
+    OF_FOLDERS,
+    OF_RESULT,
+    add_classes,
+    add_index,
+    check_output,
+    read_index,
+)
 
 
 def add_options(parser):
@@ -12,13 +19,15 @@ def add_options(parser):
     add("data", metavar="DATA", nargs="+", help="folder with two class folders")
     add("--output", metavar="FILE", help="write a page, .html, or the figures, .json or .csv")
     add_classes(add, OF_FOLDERS)
-    add_groups(add)
+    add_index(add)
     add("--seed", type=int, default=0, metavar="N", help="seed of the folds (default: 0)")
 
 
 def run(options):
     import keras_deepfake as kd  # not above: --help need not wait for TensorFlow
 
+    if options.output:
+        check_output(options.output, *OF_RESULT)
     names = options.class_names or kd.datasets.find_class_folders(
         options.data[0], options.fake_class
     )

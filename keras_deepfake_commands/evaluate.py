@@ -8,11 +8,13 @@ drawn; figures on them say nothing about real ones.
 
 from keras_deepfake_commands._options import (
     OF_FOLDERS,
+    OF_RESULT,
     OF_SIZE,
     OF_THRESHOLD,
     add_classes,
-    add_groups,
+    add_index,
     add_model,
+    check_output,
     read_index,
 )
 
@@ -29,7 +31,7 @@ def add_options(parser):
         "--output",
         metavar="FILE",
         default="report.html",
-        help="page to write (default: report.html)",
+        help="page, .html, or the figures, .json or .csv, to write (default: report.html)",
     )
     add("--audit", action="store_true", help="look for what in the files would let a model cheat")
     add(
@@ -38,7 +40,7 @@ def add_options(parser):
         help="repeat with compressed, blurred, … images, several times as long",
     )
     add_classes(add, f"in the order of the model's columns, {OF_FOLDERS}")
-    add_groups(add, "; intervals need it")
+    add_index(add, "; intervals need it")
     add("--threshold", type=float, metavar="F", help=OF_THRESHOLD)
     add("--image-size", type=int, metavar="N", help=OF_SIZE)
 
@@ -46,6 +48,8 @@ def add_options(parser):
 def run(options):
     import keras_deepfake as kd  # not above: --help need not wait for TensorFlow
 
+    is_page = options.audit or options.robustness  # which are sections of it
+    check_output(options.output, *((".html",) if is_page else OF_RESULT))
     image_size = options.image_size and (options.image_size, options.image_size)
     model = kd.models.load_model(options.model)
     names, kinds = options.class_names, None

@@ -7,7 +7,7 @@ the photographs themselves and fetches nothing. Without PATH a photograph is dra
 
 import os
 
-from keras_deepfake_commands._options import OF_THRESHOLD, add_model
+from keras_deepfake_commands._options import OF_THRESHOLD, add_model, check_output
 
 SIDE = 160  # of a face that is drawn
 
@@ -54,6 +54,7 @@ def run(options):
     os.environ["KERAS_BACKEND"] = "tensorflow"  # the face detector knows no other
     import keras_deepfake as kd  # not above: --help need not wait for TensorFlow
 
+    check_output(options.output)
     model = kd.models.load_model(options.model)
     if options.paths:
         photographs, faces = options.paths, kd.faces.FaceCropper(margin=options.margin)

@@ -7,7 +7,6 @@ drawn.
 """
 
 import os
-import tempfile
 
 from keras_deepfake_commands._options import (
     OF_MODEL,
@@ -15,6 +14,7 @@ from keras_deepfake_commands._options import (
     OF_THRESHOLD,
     add_classes,
     add_model,
+    check_output,
 )
 
 NUM_SYNTHETIC_FACES = 20
@@ -37,8 +37,7 @@ def run(options):
     import keras_deepfake as kd  # not above: --help need not wait for TensorFlow
 
     if options.output:
-        # What cannot be written shows now, not after the last image.
-        tempfile.TemporaryFile(dir=os.path.dirname(options.output) or ".").close()
+        check_output(options.output)
     images = options.paths or kd.datasets.synthetic_faces(NUM_SYNTHETIC_FACES).images
     predictions = kd.evaluation.predict_images(
         kd.models.load_model(options.model),

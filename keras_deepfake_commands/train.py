@@ -17,7 +17,7 @@ A run that was killed goes on where it was when it is started again with the sam
 import dataclasses
 import os
 
-from keras_deepfake_commands._options import OF_FOLDERS, add_classes, add_groups, read_index
+from keras_deepfake_commands._options import OF_FOLDERS, add_classes, add_index, read_index
 
 NUM_SHOWN = 8
 
@@ -34,7 +34,7 @@ def add_options(parser):
         help="which recipe: see above (default: small, the study at 64 px in minutes)",
     )
     add_classes(add, OF_FOLDERS)
-    add_groups(add, "; no group is split, and none of the test part is pretrained on")
+    add_index(add, "; no group is split, and none of the test part is pretrained on")
     add("--seed", type=int, default=0, metavar="N", help="seed of everything (default: 0)")
 
     add = parser.add_argument_group("recommended and real-only").add_argument

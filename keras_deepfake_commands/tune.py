@@ -13,7 +13,7 @@ with any number of workers. Several machines: see docs/hyperparameter-search.md.
 import json
 import os
 
-from keras_deepfake_commands._options import OF_FOLDERS, add_classes, add_groups, read_index
+from keras_deepfake_commands._options import OF_FOLDERS, add_classes, add_index, read_index
 
 NUM_SYNTHETIC_FACES = 2000
 
@@ -48,7 +48,7 @@ def add_options(parser):
         metavar="N",
         help="largest number of filters of a block (default: 168)",
     )
-    add_groups(add, "; no group is split")
+    add_index(add, "; no group is split")
     add(
         "--workers",
         type=int,

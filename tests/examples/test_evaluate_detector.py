@@ -57,16 +57,30 @@ def test_wrong_input_is_told_without_a_traceback(main, arguments):
     text = model.replace("model.keras", "text.keras")
     for options, message in (
         ([model, faces, "--group-pattern", "person"], "give every image a group"),
-        ([model, faces, "--group-pattern", "("], "unterminated subpattern"),
+        ([model, faces, "--group-pattern", "("], "--group-pattern .* is no regular expression"),
         ([model, "nowhere"], "`directory` must be an existing folder"),
         (["missing.keras", faces], "there is no file 'missing.keras'"),
-        ([text, faces], "text.keras' is not a Keras model"),
+        ([text, faces], "text.keras' is not a Keras model .* it is no archive"),
+        ([text, faces, "--output", "report.txt"], "--output must end in .html or .json or .csv"),
+        ([text, faces, "--output", "a.csv", "--robustness"], "--output must end in .html;"),
+        ([text, faces, "--output", "nowhere/a.html"], "--output .* cannot be written: No such"),
         ([model], "class_names"),
         ([model, "--class-names", "fake", "real", "--audit"], "--audit needs DATA"),
     ):
         with pytest.raises(SystemExit, match=rf"^evaluate_detector\.py: .*{message}") as error:
             main(options)
         assert isinstance(error.value.code, str)
+
+
+@pytest.mark.usefixtures("pages_without_pictures")
+def test_unreadable_files_are_left_out_when_asked(main, arguments, tmp_path, capsys):
+    (tmp_path / "faces" / "fake" / "notes.txt").write_text("years")
+    names = ["--class-names", "fake", "real"]
+    with pytest.raises(SystemExit, match="or leave them out with --skip-unreadable"):
+        main([*arguments, *names])
+    with pytest.warns(UserWarning, match="notes.txt"):
+        main([*arguments, *names, "--skip-unreadable"])
+    assert "16 images, 8 fake and 8 real" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("pages_without_pictures")

@@ -53,7 +53,10 @@ def test_a_detector_that_abstains(main, capsys):
         (["ok.keras", "missing"], "none of the 1 files"),
         (["ok.keras", "faces", "--threshold", "7"], "`threshold` must be"),
         (["ok.keras", "faces", "--fake-class", "forged"], "`fake_class` must be"),
-        (["ok.keras", "faces", "--output", "nowhere/out.csv"], "No such file or directory: .*nowh"),
+        (
+            ["ok.keras", "faces", "--output", "nowhere/out.csv"],
+            "--output .*nowhere.*: No such file",
+        ),
     ],
 )
 def test_mistakes_end_in_one_line(arguments, message, main, tmp_path):

@@ -114,7 +114,7 @@ def test_options_reach_the_study(main, calls):
         (["--l2", "nan"], "`l2` must be"),
         (["--split", "0.5", "0.1", "0.1"], "sum to 1"),
         (["--data", "data", "--group-pattern", "x"], "no group"),
-        (["--data", "data", "--group-pattern", "("], "unterminated subpattern"),
+        (["--data", "data", "--group-pattern", "("], "--group-pattern .* is no regular expression"),
         (["--data", "data", "--group-pattern", "p"], "1 groups"),
         (["--output", "data"], "is there already; .*replace it with --overwrite"),
         (["--output", "data", "--overwrite"], "not the folder of a run"),
