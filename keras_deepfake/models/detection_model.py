@@ -14,7 +14,7 @@ from keras_deepfake.models._layer_states import (
     restore_layer_states,
 )
 from keras_deepfake.models._micro_batches import check_layers, check_loss, micro_batched_step
-from keras_deepfake.models.training_data import checked_fit_arguments
+from keras_deepfake.models.training_data import check_classes, checked_fit_arguments
 
 _OLDER_FORMAT = (
     "The older format, HDF5, cannot hold this model; weights alone can be kept by "
@@ -130,6 +130,11 @@ class DetectionModel(keras.Model):
         del arguments["self"]
         restart_lora(self)
         return super().fit(**checked_fit_arguments(self, arguments))
+
+    @functools.wraps(keras.Model.evaluate)
+    def evaluate(self, x=None, *args, **kwargs):
+        check_classes(self, x, "x")
+        return super().evaluate(x, *args, **kwargs)
 
     @functools.wraps(keras.Model.save)
     def save(self, filepath, *args, **kwargs):

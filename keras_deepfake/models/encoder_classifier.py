@@ -304,8 +304,7 @@ class EncoderClassifier(DetectionModel):
         batch_size = check_integer("batch_size", batch_size, 1, MOST_PLACES)
         seed = check_seed(seed)
         check_choice("verbose", verbose, (0, 1, "auto"))
-        if getattr(x, "class_names", None) is not None:
-            check_classes(self, tuple(x.class_names), "x")
+        check_classes(self, x, "x")
         if groups is None:
             groups = getattr(x, "groups", None)
         if y is not None and len(getattr(x, "shape", ())) != 4:

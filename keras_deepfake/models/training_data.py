@@ -103,9 +103,7 @@ def _digest(x, y, batch):
 
 
 def _check(model, data, batch, name, all_labels):
-    names = getattr(data, "class_names", None)
-    if names is not None and getattr(model, "class_names", None) is not None:
-        check_classes(model, tuple(names), name)
+    check_classes(model, data, name)
     images, labels = batch
     if images is not None and labels is None and getattr(model, "loss", None) is not None:
         raise ValueError(
@@ -128,9 +126,12 @@ def _check(model, data, batch, name, all_labels):
         _check_pixels(images, name)
 
 
-def check_classes(model, names, argument):
-    """Raise if the classes of some data are in another order than those of a model."""
-    own = tuple(model.class_names)
+def check_classes(model, data, argument):
+    """Raise if data that has class names has them in another order than the model."""
+    names, own = (getattr(holder, "class_names", None) for holder in (data, model))
+    if names is None or own is None:
+        return
+    names, own = tuple(names), tuple(own)
     if tuple(map(str.casefold, names)) == tuple(map(str.casefold, own)):
         return
     fits = False

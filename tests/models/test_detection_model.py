@@ -203,7 +203,7 @@ def test_a_compiled_model_is_cloned(arguments):
 
 
 def test_signatures_are_those_of_keras():
-    for name in ("fit", "load_weights", "save"):
+    for name in ("fit", "evaluate", "load_weights", "save"):
         own = getattr(kd.models.DetectionModel, name)
         assert inspect.signature(own) == inspect.signature(getattr(keras.Model, name))
     with pytest.raises(TypeError, match="epoch"):

@@ -218,5 +218,7 @@ class TestClassNames:
         data, plain = tf_dataset(images(), labels, data_names), tf_dataset(images(), labels)
         with pytest.raises(ValueError, match=r"classes of `x` are .* those of the model"):
             model.fit(data, verbose=0)
+        with pytest.raises(ValueError, match=r"classes of `x` are .* those of the model"):
+            model.evaluate(data, verbose=0)
         with pytest.raises(ValueError, match="classes of `validation_data` are"):
             model.fit(plain, validation_data=data, verbose=0)
