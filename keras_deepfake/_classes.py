@@ -55,6 +55,17 @@ def check_class_names(class_names, count=None, least=2, name="class_names"):
     return tuple(map(str, names))
 
 
+def class_names_of(data):
+    """The class names of data as a tuple, or `None`.
+
+    Keras gives its datasets numbers for names where it is told the labels: these say nothing.
+    """
+    names = getattr(data, "class_names", None)
+    if names is None or [*names] == [str(number) for number in range(len(names))]:
+        return None
+    return tuple(names)
+
+
 def find_fake(class_names, fake_class=None):
     """Return the position of the fake class among two or more.
 

@@ -10,7 +10,7 @@ from keras_deepfake._arguments import (
     check_number,
     check_rate,
 )
-from keras_deepfake._classes import check_class_names, find_fake
+from keras_deepfake._classes import check_class_names, class_names_of, find_fake
 from keras_deepfake._conformal import UNSURE, check_bounds, name_verdicts
 from keras_deepfake._pixels import to_numpy
 from keras_deepfake.metrics import EqualErrorRate, ExpectedCalibrationError
@@ -321,7 +321,7 @@ def as_detector(model, class_names=None, fake_class=None, image_size=None, data=
         detector.fake_index  # 1
         ```
     """
-    data_names = getattr(data, "class_names", None)
+    data_names = class_names_of(data)
     if isinstance(model, Detector):
         detector = _told_again(model, class_names, fake_class, image_size)
     else:
@@ -330,7 +330,7 @@ def as_detector(model, class_names=None, fake_class=None, image_size=None, data=
             class_names = data_names
         detector = Detector(model, class_names, image_size=image_size, fake_class=fake_class)
     if data_names is not None:
-        _check_data(detector, tuple(data_names), fake_class)
+        _check_data(detector, data_names, fake_class)
     return detector
 
 

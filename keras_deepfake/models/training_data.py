@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_deepfake._classes import find_fake
+from keras_deepfake._classes import class_names_of, find_fake
 from keras_deepfake._pixels import TOLERANCE
 from keras_deepfake.models.divergence_check import DivergenceCheck
 
@@ -128,10 +128,9 @@ def _check(model, data, batch, name, all_labels):
 
 def check_classes(model, data, argument):
     """Raise if data that has class names has them in another order than the model."""
-    names, own = (getattr(holder, "class_names", None) for holder in (data, model))
+    names, own = class_names_of(data), class_names_of(model)
     if names is None or own is None:
         return
-    names, own = tuple(names), tuple(own)
     if tuple(map(str.casefold, names)) == tuple(map(str.casefold, own)):
         return
     fits = False

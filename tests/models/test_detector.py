@@ -358,6 +358,14 @@ def test_index_and_model_that_disagree_raise(tmp_path):
                 function(as_detector(classifier), data)
 
 
+def numbered_dataset(images):
+    import tensorflow as tf
+
+    dataset = tf.data.Dataset.from_tensor_slices((images, [0, 1])).batch(2)
+    dataset.class_names = ["0", "1"]
+    return dataset
+
+
 @pytest.mark.once
 @pytest.mark.parametrize(
     "told",
@@ -381,7 +389,9 @@ def test_nothing_turns_a_detector_around(told, tmp_path):
     ):
         with pytest.raises(ValueError, match=r"knows its classes.*leave `class_names`"):
             use(**told)
-    # Other names for the same.
+    # Numbers are no names, and other names may be the same.
+    data = numbered_dataset(images)
+    assert kd.evaluation.evaluate_detector(detector, data, num_resamples=1).num_images == 2
     assert as_detector(detector, ("photo", "render"), "render").threshold == 0.9
 
 

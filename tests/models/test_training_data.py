@@ -194,6 +194,7 @@ class TestClassNames:
             (("fake", "real"), ("FAKE", "REAL")),
             (("fake", "real"), ("0_manipulated", "1_original")),
             (("a", "b"), ("a", "b")),
+            (("fake", "real"), ["0", "1"]),
             (("real", "swap", "fake"), ("real", "swap", "fake")),
         ],
     )
