@@ -14,6 +14,8 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 # Without these torch compiles ten trials to find vector instructions, and starts processes for it.
 os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "0")
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+# Torch's threads wait for each other by turning; with one it takes half the time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What one test has compiled, the others load: also in other workers and in started processes.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     compiled = tempfile.TemporaryDirectory()
