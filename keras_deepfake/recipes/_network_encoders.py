@@ -38,8 +38,13 @@ class NetworkEncoder(NamedTuple):
     standardize: bool = True
 
     def digest(self):
-        """A text that is the same for the same network and depths."""
-        digest = hashlib.sha256(json.dumps([self.name, self.depths, self.is_fixed]).encode())
+        """A text that is the same for the same network and depths, though it is made again."""
+        names = [layer.name for layer in self.network.layers]
+        depths = [names.index(depth) for depth in self.depths]
+        config = json.dumps(keras.saving.serialize_keras_object(self.network), default=str)
+        # Keras numbers the names of what it makes.
+        description = re.sub(r"_\d+", "", json.dumps([self.name, config]))
+        digest = hashlib.sha256(f"{description}{depths}{self.is_fixed}".encode())
         for weight in self.network.get_weights():
             digest.update(np.ascontiguousarray(weight).tobytes())
         return digest.hexdigest()[:16]

@@ -95,10 +95,17 @@ def unused_note(index):
 
 
 def index_digest(index):
-    """A text that is the same for the same images, labels and groups in the same order."""
+    """A text that is the same for the same files, labels and groups in the same order."""
     labels = None if index.labels is None else index.labels.tolist()
-    content = [index.paths, labels, index.class_names, repr(index.groups)]
+    files = [(path, *_version(path)) for path in index.paths]
+    content = [files, labels, index.class_names, repr(index.groups)]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def _version(path):
+    """What changes with the content of a file."""
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
 
 
 def _digest(path):

@@ -228,6 +228,20 @@ class TestDepths:
 
 
 class TestEncoders:
+    def test_a_network_is_known_again_and_no_other_is_taken_for_it(self):
+        def make(divisor=1.0, pooling=keras.layers.GlobalAveragePooling2D, filters=4):
+            keras.utils.set_random_seed(0)
+            layers = [
+                keras.layers.Rescaling(1 / divisor),
+                keras.layers.Conv2D(filters, 3),
+                pooling(),
+            ]
+            return read_encoder(keras.Sequential([keras.Input((8, 8, 3)), *layers])).digest()
+
+        assert make() == make()
+        others = (make(2.0), make(pooling=keras.layers.Flatten), make(filters=5))
+        assert len({make(), *others}) == 4
+
     def test_layers_behind_a_path_are_fixed(self, tmp_path):
         make_network().save(tmp_path / "network.keras")
         encoder = read_encoder(f"{tmp_path / 'network.keras'}:block_1,block_3")

@@ -116,3 +116,8 @@ def test_digest_tells_other_data(faces):
         index.subset(0.5, seed=0),
     ]
     assert len({index_digest(other) for other in [index, *others]}) == 5
+    before = index_digest(index)
+    # Cropped anew, say: the same name and size.
+    path = pathlib.Path(index.paths[0])
+    path.write_bytes(path.read_bytes()[::-1])
+    assert index_digest(index) != before
