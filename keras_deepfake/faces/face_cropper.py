@@ -88,6 +88,11 @@ class FaceCropper:
             ValueError: If the photograph, or what the face detector returns, is not as described.
         """
         found = self.face_detector(_as_bytes(photograph))
+        if not hasattr(found, "__iter__"):
+            raise ValueError(
+                "`face_detector` must return the faces that it sees, an empty list if none; got "
+                f"{found!r}."
+            )
         faces = [
             _check_face(face, f"face_detector(photograph)[{i}]") for i, face in enumerate(found)
         ]

@@ -1,6 +1,7 @@
 """Aligned crops of the faces in ordinary photographs."""
 
 import collections
+import itertools
 import os
 from typing import NamedTuple
 
@@ -157,13 +158,22 @@ def _list_photographs(path):
 
 
 def _output_stems(files):
-    """Maps each path to that of its crops; two files of one name keep their extensions."""
+    """Maps each path to that of its crops; where two would share one, they keep extensions."""
+    names = {name for _, name, _ in files}
     stems = [os.path.splitext(name)[0] for _, name, _ in files]
     counts = collections.Counter(stems)
     return {
-        path: name if counts[stem] > 1 else stem
+        path: name if counts[stem] > 1 or stem in names else stem
         for (path, name, _), stem in zip(files, stems, strict=True)
     }
+
+
+def _existing_crops(stem, start=0):
+    """Yields the paths of the crops that are there, from a number on."""
+    for i in itertools.count(start):
+        if not os.path.exists(f"{stem}_{i}.png"):
+            return
+        yield f"{stem}_{i}.png"
 
 
 def _crop_photograph(faces, path, stem, overwrite):
@@ -177,15 +187,20 @@ def _crop_photograph(faces, path, stem, overwrite):
 
     from keras_deepfake.datasets import load_image
 
-    first = f"{stem}_0.png"
-    if os.path.exists(first) and not overwrite:
-        return [FaceCrop(path, first)]
+    if not overwrite and (existing := list(_existing_crops(stem))):
+        return [FaceCrop(path, crop) for crop in existing]
     try:
         image = np.round(load_image(path) * 255).astype("uint8")
     except ValueError as error:
         reason = str(error).removeprefix(f"`path`={path!r} cannot be read: ").rstrip(".")
         return [FaceCrop(path, status=f"unreadable: {reason}")]
-    found = faces.find(image)
+    try:
+        found = faces.find(image)
+    except ValueError as error:
+        raise ValueError(f"{path!r}: {error}") from error
+    # Those of an earlier run, of which there may have been more.
+    for crop in reversed(list(_existing_crops(stem, len(found)))):
+        os.remove(crop)
     if not found:
         return [FaceCrop(path, status="no face")]
     os.makedirs(os.path.dirname(stem), exist_ok=True)

@@ -137,6 +137,32 @@ def test_folder_of_photographs(run):
         assert crop.size == (256, 256)
 
 
+def test_every_file_has_crops_of_its_own(run):
+    for name in ("x.jpg", "x.png", "x.jpg.png"):
+        save(f"in/{name}", (100, 100))
+    outputs = [row[1] for row in run("in", "out")[1]]
+    assert outputs == ["out/x.jpg_0.png", "out/x.jpg.png_0.png", "out/x.png_0.png"]
+
+
+def test_every_face_is_listed_again_and_none_is_left_that_is_gone(run):
+    save("in/two.png", (100, 100), (300, 300))
+    assert [row[2] for row in run("in", "out")[1]] == ["cropped"] * 2
+    again = [("in/two.png", f"out/two_{i}.png", "exists") for i in range(2)]
+    assert run("in", "out")[1] == again
+    save("in/two.png", (100, 100))
+    assert len(run("in", "out", overwrite=True)[1]) == 1
+    assert os.listdir("out") == ["two_0.png"]
+
+
+def test_a_mistake_of_the_face_detector_names_the_photograph(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save("in/me.png")
+    for found in (None, [(2.0, np.zeros((3, 2)))]):
+        cropper = FaceCropper(face_detector=lambda photograph, found=found: found)
+        with pytest.raises(ValueError, match=r"^'in/me\.png': `face_detector"):
+            crop_faces("in", "out", cropper, verbose=0)
+
+
 def test_file_names_that_are_no_text(run):
     save("in/\udcff.png", (100, 100))
     assert run("in", "out")[1] == [("in/\udcff.png", "out/\udcff_0.png", "cropped")]
