@@ -3,12 +3,13 @@
 import csv
 import json
 import os
-
-import numpy as np
+from collections.abc import Mapping
 
 from keras_deepfake._arguments import check_integer, check_path
 from keras_deepfake._classes import check_class_names
 from keras_deepfake._text import listing
+
+HEADINGS = ("path", "label", "group", "kind")
 
 
 def read_rows(table):
@@ -39,12 +40,19 @@ def read_rows(table):
             "`table` must be a CSV file, a JSON file with a list of records, or a list of dicts, "
             f'each with "path" and perhaps "label", "group" and "kind"; got {table!r}.'
         )
+    rows = [_with_known_headings(row) for row in rows]
     for number, row in enumerate(rows, 1):
         if not isinstance(row.get("path"), (str, os.PathLike)) or not os.fspath(row["path"]):
             raise ValueError(
                 f'Every row of `table` needs a "path"; row {number} has the columns {list(row)}.'
             )
     return [{**row, "path": os.path.join(folder, row["path"])} for row in rows]
+
+
+def _with_known_headings(row):
+    """The row with the headings that mean something here, in whatever case, without spaces."""
+    known = {str(heading).strip().lower(): value for heading, value in row.items()}
+    return {**{name: known[name] for name in HEADINGS if name in known}, **row}
 
 
 def column(rows, name):
@@ -82,11 +90,14 @@ def align(paths, labels, class_names, groups, kinds):
         labels = check_sequence("labels", labels, len(paths))
         labels = _label_numbers(labels, paths, class_names)
         names = [class_names[label] for label in labels]
-    if isinstance(groups, (list, tuple, np.ndarray)):
+    # A Series of pandas has `get`, as mappings have.
+    is_mapping = isinstance(groups, Mapping) or not hasattr(groups, "__iter__")
+    if not (is_mapping or isinstance(groups, (str, bytes))):
         groups = dict(zip(paths, check_sequence("groups", groups, len(paths)), strict=True))
     if kinds is not None:
         kinds = zip(check_sequence("kinds", kinds, len(paths)), names, strict=True)
-        names = [name if kind is None else str(kind) for kind, name in kinds]
+        # NaN, by which tables say that there is none, differs from itself.
+        names = [name if kind is None or kind != kind else str(kind) for kind, name in kinds]
     return labels, class_names, groups, names
 
 

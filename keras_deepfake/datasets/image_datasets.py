@@ -359,7 +359,17 @@ def call_weakly(method, inputs, dtype):
     """Calls a method in the graph of a dataset that may outlive its object."""
     # TensorFlow keeps every Python function that it was given for ever; not so its object.
     method = weakref.WeakMethod(method)
-    return tf.numpy_function(lambda *arguments: method()(*arguments), inputs, dtype)
+
+    def call(*arguments):
+        alive = method()
+        if alive is None:
+            raise RuntimeError(
+                "A dataset of `kd.datasets` is gone that another one reads from, as in `flat_map`: "
+                "keep it in a variable."
+            )
+        return alive(*arguments)
+
+    return tf.numpy_function(call, inputs, dtype)
 
 
 def _check_index(index):

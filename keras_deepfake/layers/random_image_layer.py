@@ -135,6 +135,12 @@ class RandomImageLayer(KerasAugmentation):
                 "image, drop an alpha channel, or set `data_format`."
             )
         low, high = self.value_range
+        dtype = keras.backend.standardize_dtype(images.dtype)
+        if high <= 1 and "int" in dtype:
+            raise ValueError(
+                f"`{type(self).__name__}` got images of {dtype}, and its `value_range` is "
+                f"{self.value_range}: set `value_range=(0, 255)`, or divide by 255."
+            )
         images = (self.backend.cast(images, "float32") - low) * (255.0 / (high - low))
         return self._axes_of_planes(images)
 

@@ -175,6 +175,16 @@ def test_without_a_seed_the_order_follows_the_global_seed(index):
 
 
 @pytest.mark.once
+def test_a_dataset_that_is_gone_says_so(index):
+    sources = [classification_dataset(index, SIZE, shuffle_buffer=4, seed=0)]
+    dataset = tf.data.Dataset.range(1).flat_map(lambda _: sources[0])
+    assert len(list(dataset)) > 0
+    sources.clear()
+    gc.collect()
+    with pytest.raises(tf.errors.OpError, match="keep it in a variable"):
+        list(dataset)
+
+
 def test_an_iterator_outlives_its_dataset(index):
     iterator = iter(
         classification_dataset(index, SIZE, batch_size=2, shuffle_buffer=5, seed=0, cache="memory")

@@ -37,6 +37,36 @@ def test_tables(faces, kind, monkeypatch):
     assert ImageIndex.from_table(table, groups=re.compile("...")).groups == ("000", "000", "001")
 
 
+def test_headings_may_be_written_otherwise(faces):
+    table = faces / "faces.csv"
+    table.write_text("Path, LABEL, Group ,frame\nfake/000.png,fake,ann,3\nreal/000.jpg,real,bo,4\n")
+    index = ImageIndex.from_table(table)
+    assert index.labels.tolist() == [0, 1]
+    assert index.groups == ("ann", "bo")
+
+
+class Series:
+    """What counts of one of pandas: a sequence that has `get`."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __iter__(self):
+        return iter(self.values)
+
+    def get(self, key, default=None):
+        return default
+
+
+def test_columns_of_a_data_frame(faces):
+    paths = Series([faces / "fake" / "000.png", faces / "real" / "000.jpg"])
+    columns = [["fake", "real"], ["ann", "bo"], [float("nan"), "photo"]]
+    labels, groups, kinds = map(Series, columns)
+    index = ImageIndex.from_paths(paths, labels, groups=groups, kinds=kinds)
+    assert index.groups == ("ann", "bo")
+    assert index.kinds == ("fake", "photo")
+
+
 def test_tables_without_labels(faces):
     (faces / "faces.csv").write_text("path\nfake/000.png\nfake/001.png\n")
     index = ImageIndex.from_table(faces / "faces.csv")

@@ -45,6 +45,14 @@ def test_subclass_sees_planes_of_8_bits_and_decides_by_its_seed(value_range, dat
     np.testing.assert_array_equal(ops.convert_to_numpy(layer(images, training=False)), images)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int32"])
+def test_integers_are_no_values_from_0_to_1(dtype):
+    images = np.full((1, 4, 5, 3), 200, dtype)
+    with pytest.raises(ValueError, match=rf"images of {dtype}, .*set `value_range=\(0, 255\)`"):
+        Scaling()(images)
+    assert ops.max(Scaling(value_range=(0, 255))(images)) <= 200
+
+
 def test_subclass_maps_a_dataset():
     images = np.ones((4, 4, 5, 3), "float32")
     dataset = tf.data.Dataset.from_tensors(images).map(Scaling(seed=1))
