@@ -86,7 +86,8 @@ def _mix_channels(backend, planes, matrix, chroma_offset):
 
 def _halve(backend, planes):
     ops = backend.numpy
-    planes = _pad(backend, planes, 2)
+    # libjpeg fills up the last blocks of a row before it halves them, and those of a column after.
+    planes = _pad(backend, planes, 2, 16)
     even, odd = planes[:, :, 0::2], planes[:, :, 1::2]
     mean = (even[..., 0::2] + even[..., 1::2] + odd[..., 0::2] + odd[..., 1::2]) / 4.0
     # libjpeg rounds halves down and up in turn.
@@ -97,7 +98,7 @@ def _halve(backend, planes):
 def _code(backend, planes, steps, quality):
     """Quantises the 8x8 DCT of `planes`; the result keeps the padding to whole blocks."""
     ops = backend.numpy
-    planes = _pad(backend, planes, 8)
+    planes = _pad(backend, planes, 8, 8)
     batch, channels, height, width = backend.shape(planes)
     rows, columns = channels * (height // 8), width // 8
     blocks = ops.reshape(planes - 128.0, (batch, rows, 8, columns, 8))
@@ -129,10 +130,10 @@ def _code(backend, planes, steps, quality):
     return round_to_levels(backend, ops.reshape(blocks, (batch, channels, height, width)))
 
 
-def _pad(backend, planes, multiple):
-    """Repeats the last row and column until both sides are multiples of `multiple`."""
+def _pad(backend, planes, rows, columns):
+    """Repeats the last row and column until there are a multiple of so many."""
     ops = backend.numpy
-    for axis in (2, 3):
+    for axis, multiple in ((2, rows), (3, columns)):
         size = backend.shape(planes)[axis]
         index = ops.minimum(ops.arange(size + -size % multiple), size - 1)
         planes = ops.take(planes, index, axis=axis)

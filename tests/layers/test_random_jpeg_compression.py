@@ -56,7 +56,7 @@ class EachQuality(kd.layers.RandomJPEGCompression):
         return self.backend.numpy.array(self.qualities, dtype="int32")
 
 
-@pytest.mark.parametrize("size", [(64, 48), (45, 35)])
+@pytest.mark.parametrize("size", [(64, 40), (45, 35)])
 @pytest.mark.parametrize("chroma_subsampling", ["4:2:0", "4:4:4"])
 def test_agrees_with_pillow(chroma_subsampling, size):
     image = natural_image(*size)
@@ -65,6 +65,8 @@ def test_agrees_with_pillow(chroma_subsampling, size):
     for quality, compressed in zip(layer.qualities, results, strict=True):
         expected = pillow_jpeg(image, quality, chroma_subsampling)
         assert psnr(compressed, expected) > 42, quality
+        # What fills up the last block of a row is the same.
+        assert chroma_subsampling == "4:4:4" or np.abs(compressed - expected).max() <= 10
         # The agreement is not that of two images that are both nearly the original.
         assert quality > 95 or psnr(compressed, image) < psnr(compressed, expected) - 3
 
