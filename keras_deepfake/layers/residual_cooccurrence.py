@@ -127,7 +127,7 @@ class ResidualCooccurrence(keras.layers.Layer):
         self._line_bins = [self._bins(step, mirror=True) for step in self.steps]
         self._cross_bins = [self._bins(step, mirror=False) for step in self.steps]
         self._kinds = [self._line_bins, self._line_bins] + [self._cross_bins] * self.cross_channel
-        # Whether to count in twice the time, by what every format of exporters has; they set it.
+        # Whether to do with what every format has, more slowly; exporters set it.
         self.plain_operators = False
 
     def _bins(self, step, mirror):
@@ -194,7 +194,7 @@ class ResidualCooccurrence(keras.layers.Layer):
             else:
                 differences = differences[..., 1:] - differences[..., :-1]
         levels = ops.clip(ops.round(differences), -self._levels, self._levels)
-        # Half the bytes take half the time.
+        # Fewer bytes to move.
         narrow = self._base**3 <= 2**15 and not self.plain_operators
         third = ops.cast(levels + self._levels, "int16" if narrow else "int32")
         second = third * self._base
