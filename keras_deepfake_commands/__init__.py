@@ -22,7 +22,7 @@ COMMANDS = {
     "tune": "search hyperparameters",
     "export": "write a detector as ONNX, LiteRT or SavedModel",
 }
-INTERRUPTED = 130  # of shells: 128 and the number of the signal
+INTERRUPTED, BROKEN_PIPE = 130, 141  # of shells: 128 and the number of the signal
 
 
 def main(arguments=None):
@@ -61,6 +61,11 @@ def run_command(name, arguments=None, prog=None):
     try:
         check_model(options)
         command.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads the output, such as `head`, has enough of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE)
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         message = str(error).replace("`overwrite=True`", "--overwrite")
         message = message.replace('on_error="skip"', "--skip-unreadable")

@@ -25,6 +25,12 @@ def add_model(add):
     add("model", metavar="MODEL", nargs="?", default=path, help=what)
 
 
+def add_margin(add):
+    """Add the option of how crops of faces are framed."""
+    what = "what to leave around a face on every side, in sizes of the face (default: 0.5)"
+    add("--margin", type=float, default=0.5, metavar="F", help=what)
+
+
 def read_index(folder, options, class_names):
     """The images of a folder, labelled where there are class names, by the groups of the option."""
     import keras_deepfake as kd  # not above: --help need not wait for TensorFlow

@@ -4,6 +4,8 @@ Each DATA is a folder with a folder for each class, such as fake/ and real/, rea
 Several are the splits of one data set. The exit status is 1 where a finding is an error.
 """
 
+import os
+
 from keras_deepfake_commands._options import (
     OF_FOLDERS,
     OF_RESULT,
@@ -31,6 +33,8 @@ def run(options):
     names = options.class_names or kd.datasets.find_class_folders(
         options.data[0], options.fake_class
     )
+    if len({*map(os.path.realpath, options.data)}) < len(options.data):
+        raise ValueError(f"DATA names a folder twice: {' '.join(options.data)}.")
     splits = {folder: read_index(folder, options, names) for folder in options.data}
     audit = kd.audit.audit_dataset(splits, options.seed, verbose=1)
     print(f"\n{audit}")

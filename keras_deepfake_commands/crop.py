@@ -8,19 +8,15 @@ OUT.csv lists what became of every file, those without a face included.
 
 import os
 
+from keras_deepfake_commands._options import add_margin
+
 
 def add_options(parser):
     add = parser.add_argument
     add("photographs", metavar="IN", help="photograph, or folder that is searched recursively")
     add("output", metavar="OUT", help="folder for the crops")
     add("--size", type=int, default=256, metavar="N", help="side of a crop (default: 256)")
-    add(
-        "--margin",
-        type=float,
-        default=0.5,
-        metavar="F",
-        help="what to leave around the face on every side, in sizes of the face (default: 0.5)",
-    )
+    add_margin(add)
     add("--overwrite", action="store_true", help="replace crops that exist")
 
 

@@ -2,12 +2,18 @@
 
 The page has each photograph with its faces framed in the colour of the verdict, the probability
 and the threshold, a map of what speaks for fake in each face, and what a verdict is not. It holds
-the photographs themselves and fetches nothing. Without PATH a photograph is drawn.
+the photographs themselves and fetches nothing. Crops are framed as those that the detector was
+trained on: give --margin where theirs was another. Without PATH a photograph is drawn.
 """
 
 import os
 
-from keras_deepfake_commands._options import OF_THRESHOLD, add_model, check_output
+from keras_deepfake_commands._options import (
+    OF_THRESHOLD,
+    add_margin,
+    add_model,
+    check_output,
+)
 
 SIDE = 160  # of a face that is drawn
 
@@ -23,14 +29,7 @@ def add_options(parser):
         help="page to write (default: photographs.html)",
     )
     add("--threshold", type=float, metavar="F", help=OF_THRESHOLD)
-    add(
-        "--margin",
-        type=float,
-        default=0.5,
-        metavar="F",
-        help="what to leave around a face on every side, in sizes of the face, as the crops in the "
-        "training had it (default: 0.5)",
-    )
+    add_margin(add)
 
 
 def draw_photograph(kd, margin):

@@ -1,9 +1,9 @@
 """Ask a saved detector for its verdict on images and folders of images.
 
 The verdict is on whole images, which must be crops of faces as the training data were. With --faces
-the images are photographs, whose faces are found and cut out first: each face is a row, and the
-photograph has the verdict of the one that is most probably fake. Without PATH synthetic faces are
-drawn.
+the images are photographs, whose faces are found and cut out first, framed by --margin as those
+that the detector was trained on: each face is a row, and the photograph has the verdict of the one
+that is most probably fake. Without PATH synthetic faces are drawn.
 """
 
 import os
@@ -13,6 +13,7 @@ from keras_deepfake_commands._options import (
     OF_SIZE,
     OF_THRESHOLD,
     add_classes,
+    add_margin,
     add_model,
     check_output,
 )
@@ -25,6 +26,7 @@ def add_options(parser):
     add_model(add)
     add("paths", metavar="PATH", nargs="*", help="image, or folder that is searched recursively")
     add("--faces", action="store_true", help="find the faces of photographs first")
+    add_margin(add)
     add("--output", metavar="FILE.csv", help="write a CSV file instead of printing a table")
     add("--threshold", type=float, metavar="F", help=OF_THRESHOLD)
     add_classes(add, OF_MODEL)
@@ -47,7 +49,7 @@ def run(options):
         fake_class=options.fake_class,
         image_size=options.image_size and (options.image_size, options.image_size),
         verbose=1,
-        faces=kd.faces.FaceCropper() if options.faces else None,
+        faces=kd.faces.FaceCropper(margin=options.margin) if options.faces else None,
     )
     if not predictions:
         raise ValueError(f"there are no images in {', '.join(options.paths)}")

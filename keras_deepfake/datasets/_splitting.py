@@ -121,18 +121,20 @@ def _give_stratum(parts, part, stratum, counts_of):
 def check_parts(index, fractions, parts):
     """Raises if a part of a split is empty, or lacks all classes but one."""
     groups = "" if index.groups is None else f" in {len(set(index.groups))} groups"
+    # Not the name of an argument: recipes split too, by shares of their own.
+    shares = f"Shares of {', '.join(f'{fraction:g}' for fraction in fractions)}"
     for fraction, part in zip(fractions, parts, strict=True):
         if not len(part):
             raise ValueError(
-                f"`fractions` leave the part of {fraction:g} empty: there are only {len(index)} "
-                f"images{groups}. Use fewer or larger parts."
+                f"{shares} leave the part of {fraction:g} empty: there are only {len(index)} "
+                f"images{groups}. Use fewer or larger parts, or more images."
             )
     if index.labels is None or len(set(index.labels)) == 1:
         return
     for fraction, part in zip(fractions, parts, strict=True):
         if len(set(index.labels[part])) == 1:
             raise ValueError(
-                f"`fractions` leave the part of {fraction:g} with images of "
+                f"{shares} leave the part of {fraction:g} with images of "
                 f"{index.class_names[index.labels[part[0]]]!r} only, out of {index!r}. Use fewer "
                 f"or larger parts, {'smaller groups' if groups else 'stratify=True'}, or more "
                 "images of the other classes."

@@ -2,7 +2,7 @@
 
 import os
 
-from keras_deepfake._arguments import check_path
+from keras_deepfake._arguments import check_choice, check_path
 from keras_deepfake._classes import CLASS_NAMES, check_class_names, find_fake
 
 
@@ -47,6 +47,8 @@ def find_class_folders(directory, fake_class=None, like=None):
     )
     if fake_class is None and set(CLASS_NAMES) <= set(names):
         names = CLASS_NAMES
+    if fake_class is not None and len(names) == 2:
+        check_choice("fake_class", fake_class, names)
     try:
         if len(names) != 2:
             raise ValueError(f"there are {len(names)} folders, not two")

@@ -1,4 +1,5 @@
 import importlib
+import os
 import pathlib
 import runpy
 import subprocess
@@ -101,11 +102,13 @@ def test_photographs_of_a_prediction(tmp_path, monkeypatch, capsys):
     encoder = keras.Sequential([keras.Input((8, 8, 3)), kd.layers.ConvBlock(2)])
     kd.models.EncoderClassifier(encoder).save("detector.keras")
     keras.utils.save_img("a.png", np.zeros((90, 90, 3)), scale=False)
+    margins = []
     points = np.array([[40.0, 40.0], [60.0, 40.0], [50.0, 60.0]])
     cropper = kd.faces.FaceCropper(face_detector=lambda photograph: [(1.0, points)])
-    monkeypatch.setattr(kd.faces, "FaceCropper", lambda: cropper)
+    monkeypatch.setattr(kd.faces, "FaceCropper", lambda margin: margins.append(margin) or cropper)
     monkeypatch.setenv("KERAS_BACKEND", keras.backend.backend())
-    commands.main(["predict", "detector.keras", "a.png", "--faces"])
+    commands.main(["predict", "detector.keras", "a.png", "--faces", "--margin", "0.3"])
+    assert margins == [0.3]
     printed = capsys.readouterr().out
     assert "a.png[0]" in printed
     assert "1 photographs: " in printed
@@ -125,6 +128,25 @@ def test_audit_prints_and_writes_its_findings(tmp_path, capsys):
     with pytest.raises(SystemExit, match=r"^keras-deepfake audit: there are errors in the data$"):
         commands.main(["audit", *arguments])
     assert "error" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="DATA names a folder twice"):
+        commands.main(["audit", str(tmp_path / "train"), f"{tmp_path}/test/../train"])
+
+
+def test_a_reader_that_has_enough(tmp_path):
+    """As `head` has after a line."""
+    code = "import keras_deepfake_commands as commands; commands.main(['inspect'])"
+    code = f"from keras_deepfake_commands import inspect; inspect.run = lambda o: print(9); {code}"
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "detector.keras").write_bytes(b"")
+    reading, writing = os.pipe()
+    os.close(reading)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    with open(writing, "wb") as output:
+        done = subprocess.run(
+            command, stdout=output, stderr=subprocess.PIPE, cwd=tmp_path, env=environment
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_interrupted(monkeypatch, capsys):

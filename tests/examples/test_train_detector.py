@@ -105,7 +105,7 @@ def test_options_reach_the_study(main, calls):
         (["--preset", "recommended", "--distribute"], r"has no use for .*--distribute\."),
         (["--preset", "recommended", "--l1", "0"], "--preset recommended has no use for .*--l1"),
         (["--data", "unclear"], r"its folders are \['a', 'b'\]"),
-        (["--data", "unclear", "--fake-class", "c"], r"its folders are \['a', 'b'\]"),
+        (["--data", "unclear", "--fake-class", "c"], "`fake_class` must be one of 'a', 'b'"),
         (["--data", "data", "--class-names", "fake", "photo"], "'photo'|photo: no such"),
         (["--image-size", "34"], "divisible by 4"),
         (["--image-size", "0"], "`image_size`"),
