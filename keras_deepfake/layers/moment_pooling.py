@@ -22,6 +22,8 @@ class MomentPooling(keras.layers.Layer):
             distribution has 0 and 3); both are 0 where a channel is constant.
         class_token: Boolean, for tokens of which the first is a class token: it is given as it
             is, and the moments are those of the others.
+        num_register_tokens: Integer, how many tokens right behind the class token stand for no
+            place in the image, and are left out: the registers of DINOv3.
         data_format: `"channels_last"`, `"channels_first"`, or `None` for the Keras default.
         **kwargs: Base layer arguments such as `name`, `dtype` and `trainable`. Moments are
             computed in float32 under every dtype policy and then cast to its compute dtype.
@@ -36,8 +38,8 @@ class MomentPooling(keras.layers.Layer):
         deviations, and so on. A class token goes before them, `channels` numbers more.
 
     Raises:
-        ValueError: If `num_moments` is not 1, 2, 3 or 4, the input has other axes, or
-            `class_token` is set and it is a map.
+        ValueError: If `num_moments` is not 1, 2, 3 or 4, there are registers without a class
+            token, the input has other axes, or `class_token` is set and it is a map.
 
     Example:
         ```python
@@ -50,12 +52,23 @@ class MomentPooling(keras.layers.Layer):
             ),
         ])
         ```
+
+    Reference:
+        Darcet et al., "Vision Transformers Need Registers", ICLR 2024 (`num_register_tokens`).
     """
 
-    def __init__(self, num_moments=4, class_token=False, data_format=None, **kwargs):
+    def __init__(
+        self, num_moments=4, class_token=False, num_register_tokens=0, data_format=None, **kwargs
+    ):
         super().__init__(autocast=False, **kwargs)
         self.num_moments = check_integer("num_moments", num_moments, 1, 4)
         self.class_token = check_flag("class_token", class_token)
+        self.num_register_tokens = check_integer("num_register_tokens", num_register_tokens, 0)
+        if self.num_register_tokens and not class_token:
+            raise ValueError(
+                f"`num_register_tokens` must be 0 without `class_token`, behind which they stand; "
+                f"got {num_register_tokens}."
+            )
         self.data_format = check_data_format(data_format)
         self.input_spec = keras.layers.InputSpec(min_ndim=3, max_ndim=3 if class_token else 4)
 
@@ -67,7 +80,7 @@ class MomentPooling(keras.layers.Layer):
         axes = tuple(axis for axis in range(1, len(inputs.shape)) if axis != channel_axis)
         values = ops.cast(inputs, "float32")
         if self.class_token:
-            class_token, values = values[:, 0], values[:, 1:]
+            class_token, values = values[:, 0], values[:, 1 + self.num_register_tokens :]
         mean = global_mean(values, axes)
         centred = values - mean
         variance = global_mean(ops.square(centred), axes)
@@ -95,6 +108,7 @@ class MomentPooling(keras.layers.Layer):
         config.update(
             num_moments=self.num_moments,
             class_token=self.class_token,
+            num_register_tokens=self.num_register_tokens,
             data_format=self.data_format,
         )
         return config

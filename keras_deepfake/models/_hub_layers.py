@@ -56,6 +56,10 @@ class KerasHubLayer(keras.layers.Layer):
     def call(self, inputs, **kwargs):
         return self.layer(inputs, **kwargs, **self.arguments)
 
+    def compute_output_spec(self, inputs, **kwargs):
+        # Its own knows the number of tokens, which tracing `call` would leave open.
+        return self.layer.compute_output_spec(inputs, **kwargs, **self.arguments)
+
     def get_config(self):
         config = super().get_config()
         config.update(layer=_saved(self.layer), arguments=self.arguments)

@@ -13,8 +13,8 @@ def feature_extractor(network, until=None, name=None):
 
     Layers in the middle of a network often tell fakes better than the last ones, which describe
     what an image shows; those of several depths together tell them better still. Of several
-    layers the maps are pooled to the mean and the deviation of each channel, tokens besides to
-    their class token, if there is one, and all is concatenated.
+    layers the maps are pooled to the mean and the deviation of each channel, tokens to those of
+    the patches of a square image and the class token, if there is one, and all is concatenated.
 
     Args:
         network: A Keras model that is built as a graph from one input.
@@ -67,16 +67,17 @@ def pooled(outputs):
             f"A layer to end at must give a map of 4 axes, tokens of 3 or a vector of 2; got "
             f"output shape {tuple(shape)}."
         )
-    return MomentPooling(2, class_token=len(shape) == 3 and _has_class_token(shape[1]))(outputs)
+    others = _tokens_beside_patches(shape[1]) if len(shape) == 3 else 0
+    return MomentPooling(2, others > 0, num_register_tokens=max(others - 1, 0))(outputs)
 
 
-def _has_class_token(num_tokens):
-    """Whether tokens are one more than the patches of a square image."""
-    return (
-        num_tokens is not None
-        and num_tokens > 1
-        and math.isqrt(num_tokens - 1) ** 2 == (num_tokens - 1)
-    )
+def _tokens_beside_patches(count):
+    """How many of a number of tokens come before those of the patches of a square image."""
+    # None; a class token, and behind it four registers (DINOv3) or what distils (DeiT).
+    for others in (0, 1, 5, 2) if count is not None else ():
+        if count > others and math.isqrt(count - others) ** 2 == count - others:
+            return others
+    return 0
 
 
 def find_layer(network, name, argument="until"):

@@ -143,6 +143,7 @@ CASES = [
         "tokens",
         num_moments=2,
         class_token=True,
+        num_register_tokens=2,
         options=WITHOUT_WEIGHTS,
     ),
     layer_case(

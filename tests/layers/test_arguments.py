@@ -53,7 +53,11 @@ BAD = {
     "ConvTransposeBlock": CONVOLUTION,
     "GeMPooling": {"p": NO_POSITIVE, "epsilon": NO_POSITIVE},
     "MaskingNoise": {"rate": NO_PROBABILITY, "patch_size": [*NO_NUMBER, 1.5, 0, -1]},
-    "MomentPooling": {"num_moments": [*NO_INTEGER, 0, 5], "class_token": NO_FLAG},
+    "MomentPooling": {
+        "num_moments": [*NO_INTEGER, 0, 5],
+        "class_token": NO_FLAG,
+        "num_register_tokens": [*NO_INTEGER, -1, 4],
+    },
     "NativeCrop": {
         "crop_size": [*NO_PAIR, 5, (0, 5), (5, 1.5), (5, -1)],
         "place": [*NO_PAIR, 0.5, (0.5, 1.5), (-0.1, 0.5)],

@@ -57,5 +57,8 @@ def test_a_class_token_comes_first_and_is_not_pooled():
     rest = tokens[:, 1:]
     expected = np.concatenate([tokens[:, 0], rest.mean(axis=1), rest.std(axis=1)], axis=1)
     np.testing.assert_allclose(ops.convert_to_numpy(outputs), expected, atol=1e-6)
+    outputs = kd.layers.MomentPooling(1, class_token=True, num_register_tokens=4)(tokens)
+    expected = np.concatenate([tokens[:, 0], tokens[:, 5:].mean(axis=1)], axis=1)
+    np.testing.assert_allclose(ops.convert_to_numpy(outputs), expected, atol=1e-6)
     with pytest.raises(ValueError, match="ndim"):
         kd.layers.MomentPooling(2, class_token=True)(np.zeros((2, 4, 4, 3), "float32"))

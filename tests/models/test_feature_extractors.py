@@ -52,13 +52,25 @@ def test_statistics_of_several_depths_are_concatenated(tmp_path):
     np.testing.assert_array_equal(reloaded.predict(IMAGES, verbose=0), features)
 
 
-def test_tokens_without_a_class_token_are_all_pooled():
-    images = keras.Input((16, 16, 3))
-    x = keras.layers.Conv2D(6, 4, strides=4)(images)
-    tokens = keras.layers.Reshape((16, 6), name="tokens")(x)
-    network = keras.Model(images, keras.layers.Dense(5, name="more")(tokens))
+@pytest.mark.parametrize(
+    ("count", "patches"),
+    # Of 4 x 4 patches with nothing, a class token, another beside it, four registers; and of
+    # images that are not square.
+    [(16, 16), (17, 16), (18, 16), (21, 16), (12, 12), (24, 24), (None, None)],
+)
+def test_which_tokens_are_those_of_patches(count, patches):
+    tokens = keras.Input((count, 6), name="tokens")
+    network = keras.Model(tokens, keras.layers.Dense(5, name="more")(tokens))
     encoder = kd.models.feature_extractor(network, ("tokens", "more"))
-    assert encoder.output_shape == (None, 2 * 6 + 2 * 5)
+    values = np.random.default_rng(0).random((2, count or 17, 6), "float32")
+    pooled = values[:, len(values[0]) - (patches or 17) :]
+    expected = [pooled.mean(axis=1), pooled.std(axis=1)]
+    if patches != count:
+        expected.insert(0, values[:, 0])
+    expected = np.concatenate(expected, axis=1)
+    features = encoder.predict(values, verbose=0)
+    assert features.shape[1] == expected.shape[1] * (6 + 5) // 6
+    np.testing.assert_allclose(features[:, : expected.shape[1]], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

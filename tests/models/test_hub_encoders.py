@@ -152,6 +152,19 @@ def test_several_blocks(encoders):
     np.testing.assert_allclose(predict(several)[:, 16:32], tokens[:, 1:].mean(1), atol=1e-5)
 
 
+@pytest.mark.once
+def test_registers_are_not_pooled(encoders):
+    """They stand between class token and patches, and belong to no place in the image."""
+    _, whole, cut = encoders[dinov3]
+    several = feature_extractor(whole, ["layers_0", "layers_1"])
+    tokens = predict(cut)
+    assert tokens.shape[1] == 1 + 4 + 16
+    expected = [tokens[:, 0], tokens[:, 5:].mean(axis=1), tokens[:, 5:].std(axis=1)]
+    np.testing.assert_allclose(
+        predict(several)[:, : 3 * 16], np.concatenate(expected, axis=1), atol=1e-5
+    )
+
+
 LOADS = """
 import sys
 import keras
