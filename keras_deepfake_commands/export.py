@@ -5,6 +5,8 @@ OUT.json, says what its probabilities mean. Without DETECTOR an untrained one is
 to try it out.
 """
 
+import os
+
 from keras_deepfake_commands._options import OF_MODEL, OF_SIZE, add_classes
 
 
@@ -25,6 +27,8 @@ def add_options(parser):
 
 
 def run(options):
+    # The one that writes every format; a saved detector is the same on all.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     import keras_deepfake as kd  # not above: --help need not wait for TensorFlow
 
     if options.model:
