@@ -51,8 +51,8 @@ def check_number(name, value, least=None, most=None, *, above=None, below=None):
     }
     limits = {word: limit for word, limit in limits.items() if limit[0] is not None}
     if not math.isfinite(number) or not all(fits(limit) for limit, fits in limits.values()):
-        words = " and ".join(f"{word} {limit:g}" for word, (limit, _) in limits.items())
-        raise ValueError(f"`{name}` must be a finite number {words}; got {_shown(value)}.")
+        words = " and".join(f" {word} {limit:g}" for word, (limit, _) in limits.items())
+        raise ValueError(f"`{name}` must be a finite number{words}; got {_shown(value)}.")
     return number
 
 
@@ -125,23 +125,23 @@ def check_data_format(value):
     return check_choice("data_format", value, ("channels_last", "channels_first"))
 
 
-def check_entries(name, values, count, of="image"):
-    """Return a list of `count` hashable values, one for each image or whatever `of` names."""
+def check_entries(name, values, count):
+    """Return a list of `count` hashable values, one for each image."""
     if not _is_sequence(values):
         raise ValueError(
-            f"`{name}` must be a list or array with one entry for each {of}; got {_shown(values)}."
+            f"`{name}` must be a list or array with one entry for each image; got {_shown(values)}."
         )
     values = list(values)
     if len(values) != count:
         raise ValueError(
-            f"`{name}` must have one entry for each {of}; got {len(values)} for {count} {of}s."
+            f"`{name}` must have one entry for each image; got {len(values)} for {count} images."
         )
     for place, value in enumerate(values):
         try:
             hash(value)
         except TypeError:
             raise ValueError(
-                f"`{name}` must hold one text or number for each {of}; got a "
+                f"`{name}` must hold one text or number for each image; got a "
                 f"{type(value).__name__} at position {place}."
             ) from None
     return values

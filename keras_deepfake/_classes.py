@@ -2,7 +2,10 @@
 
 import re
 
+import numpy as np
+
 from keras_deepfake._arguments import check_choice
+from keras_deepfake._pixels import to_numpy
 
 CLASS_NAMES = ("fake", "real")
 
@@ -66,6 +69,30 @@ def class_names_of(data):
     return tuple(names)
 
 
+def class_numbers(labels, num_classes=2):
+    """Class numbers, as a list, of one-hot labels or of numbers from 0."""
+    labels = to_numpy(labels, "labels")
+    if labels.ndim == 2 and labels.shape[1] == num_classes:
+        if not (np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()):
+            raise ValueError(
+                f"Labels in {num_classes} columns must be one-hot, a single 1 in each row."
+            )
+        return labels.argmax(axis=1).tolist()
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    # Booleans say "is fake" to one and "is of class 1" to another.
+    is_number = labels.ndim == 1 and labels.dtype != bool
+    if not is_number or not np.isin(labels, range(num_classes)).all():
+        raise ValueError(
+            f"Labels must be one-hot of shape (images, {num_classes}), or class numbers from 0 to "
+            f"{num_classes - 1} of shape (images,) or (images, 1), in the order of the class "
+            f"names; got {labels.dtype} of shape {labels.shape} with values such as "
+            f"{labels.ravel()[:3].tolist()}."
+            f"{' Detection has two classes.' if num_classes == 2 else ''}"
+        )
+    return labels.astype(int).tolist()
+
+
 def find_fake(class_names, fake_class=None):
     """Return the position of the fake class among two or more.
 
@@ -93,15 +120,6 @@ def find_fake(class_names, fake_class=None):
             f"`fake_class={class_names[0]!r}`, or whichever it is."
         )
     return fakes[0]
-
-
-def recognise(name):
-    """Return `"fake"` or `"real"` where the name of a class says so, else `None`."""
-    words = _words(name)
-    is_fake, is_real = bool(words & _FAKE_WORDS), bool(words & _REAL_WORDS)
-    if is_fake == is_real:
-        return None
-    return "fake" if is_fake else "real"
 
 
 def _words(name):

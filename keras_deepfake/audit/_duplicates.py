@@ -1,8 +1,9 @@
 """Copies among images: of the same bytes or pixels, and re-encoded or resized."""
 
 import numpy as np
-
-from keras_deepfake.audit._file_traits import THUMBNAIL_SIZE
+from scipy.ndimage import uniform_filter
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 # Of aligned faces of different people the most alike correlate at .85, and copies saved as JPEG
 # of quality 30, or shrunk to a quarter, at .97 and more. Copies of tiny images lie lower.
@@ -14,7 +15,7 @@ _MIN_IMAGES_TO_CENTRE = 10
 # code of a generator correlate as copies of tiny images do, and differ by more.
 _MAX_DIFFERENCE = 5.0
 _CERTAIN_CORRELATION = 0.985
-_BLUR_RADIUS = 3
+_WINDOW = 7
 
 
 def exact_copies(traits):
@@ -28,17 +29,9 @@ def exact_copies(traits):
 
 def connected_sets(pairs, count):
     """Integer for each of `count` members, equal where a chain of pairs connects them."""
-    parent = list(range(count))
-
-    def root(i):
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    for i, j in pairs:
-        parent[root(j)] = root(i)
-    return np.array([root(i) for i in range(count)], dtype=int)
+    i, j = np.array(pairs, dtype=int).reshape(-1, 2).T
+    links = coo_array((np.ones(len(i)), (i, j)), shape=(count, count))
+    return connected_components(links, directed=False)[1]
 
 
 def similar_pairs(thumbnails, block_size=1024):
@@ -86,12 +79,8 @@ def similar_pairs(thumbnails, block_size=1024):
 def _details(thumbnails):
     """High-passed thumbnails as vectors."""
     levels = thumbnails.astype("float32")
-    window = 2 * _BLUR_RADIUS + 1
-    padding = ((0, 0), (_BLUR_RADIUS, _BLUR_RADIUS), (_BLUR_RADIUS, _BLUR_RADIUS))
-    padded = np.pad(levels, padding, mode="reflect")
-    sums = sum(padded[:, k : k + THUMBNAIL_SIZE] for k in range(window))
-    sums = sum(sums[:, :, k : k + THUMBNAIL_SIZE] for k in range(window))
-    vectors = (levels - sums / window**2).reshape(len(levels), -1)
+    means = uniform_filter(levels, (1, _WINDOW, _WINDOW), mode="mirror")
+    vectors = (levels - means).reshape(len(levels), -1)
     return vectors - vectors.mean(axis=1, keepdims=True)
 
 

@@ -17,6 +17,8 @@ _DECODED_SIZE = (512, 512)
 # Every JPEG file has these: their absence says more than their presence.
 _JFIF = {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
 
+_PNG_BIT_DEPTH = 24  # position of the byte
+
 _SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0", -1: "other"}
 
 
@@ -58,8 +60,14 @@ def read_file_traits(path):
         metadata = set(image.info) - _JFIF
         if is_jpeg and "jfif" not in image.info:
             metadata.add("no jfif")
-        rgb = _to_rgb(ImageOps.exif_transpose(image))
         image_format = image.format
+        if mode.startswith("I") or (image_format == "PNG" and data[_PNG_BIT_DEPTH] == 16):
+            # TensorFlow loads only where such images are read.
+            from keras_deepfake.datasets import load_image
+
+            rgb = Image.fromarray(np.round(255 * load_image(path)).astype("uint8"))
+        else:
+            rgb = _to_rgb(ImageOps.exif_transpose(image))
 
     small = rgb.resize((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Image.Resampling.BILINEAR)
     channels = np.asarray(small, dtype="int16")
@@ -87,10 +95,7 @@ def read_file_traits(path):
 
 
 def _to_rgb(image):
-    if image.mode.startswith("I"):  # 16 bits, which `convert` would clip to 8
-        levels = np.clip(np.asarray(image, dtype="float64") / 257, 0, 255)
-        image = Image.fromarray(levels.astype("uint8"))
-    elif image.mode in ("P", "PA"):
+    if image.mode in ("P", "PA"):
         # Pillow warns of a palette with transparency unless it goes through RGBA.
         image = image.convert("RGBA")
     return image.convert("RGB")

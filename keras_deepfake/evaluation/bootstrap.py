@@ -1,9 +1,9 @@
 """Resampling of images by group, for intervals and paired comparisons."""
 
 import math
-from statistics import NormalDist
 
 import numpy as np
+from scipy.special import ndtr, stdtrit
 
 # Elements of a block of resamples, so that the arrays of a block stay in the processor's cache.
 BLOCK_SIZE = 100_000
@@ -60,14 +60,7 @@ def percentile_interval(values, num_groups):
     values = values[~np.isnan(values)]
     if len(values) == 0 or num_groups < 2:
         return (math.nan, math.nan)
-    z, freedom = 1.959964, num_groups - 1
-    # Quantile of the t distribution by its Cornish-Fisher expansion.
-    t = (
-        z
-        + (z**3 + z) / (4 * freedom)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * freedom**3)
-    )
-    tail = NormalDist().cdf(-t * math.sqrt(num_groups / freedom))
+    freedom = num_groups - 1
+    tail = ndtr(-stdtrit(freedom, 0.975) * math.sqrt(num_groups / freedom))
     low, high = np.quantile(values, (tail, 1 - tail), method="weibull")
     return (float(low), float(high))

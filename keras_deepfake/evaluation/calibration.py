@@ -5,6 +5,7 @@ import math
 import warnings
 
 import numpy as np
+from scipy.optimize import brentq
 
 from keras_deepfake._arguments import MOST_PLACES, check_integer, check_rate
 from keras_deepfake._conformal import fit_bounds, rank_at_rate
@@ -205,10 +206,7 @@ def _fit_temperature(fakes, log_odds):
             stacklevel=4,
         )
         return 1.0
-    for _ in range(60):
-        middle = math.sqrt(low * high)
-        low, high = (low, middle) if slope(middle) < 0 else (middle, high)
-    return math.sqrt(low * high)
+    return math.exp(brentq(lambda x: slope(math.exp(x)), math.log(low), math.log(high)))
 
 
 def _warn_of_guessing():

@@ -4,6 +4,7 @@ The points are scikit-learn's; every function takes what `check_truth_and_scores
 """
 
 import numpy as np
+from sklearn import metrics
 
 from keras_deepfake._arguments import MOST_PLACES, check_integer
 from keras_deepfake._pixels import to_numpy
@@ -60,15 +61,6 @@ def check_truth_and_scores(is_fake, scores):
     return is_fake, scores
 
 
-def _counts_above(is_fake, scores):
-    """Distinct scores in falling order, and the fakes and reals scored at least that high."""
-    order = np.argsort(-scores, kind="stable")
-    is_fake, scores = is_fake[order], scores[order]
-    last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
-    true_positives = np.cumsum(is_fake)[last]
-    return scores[last], true_positives, last + 1 - true_positives
-
-
 def roc_curve(is_fake, scores):
     """Return `(false_positive_rates, true_positive_rates, thresholds)`, thresholds falling.
 
@@ -80,12 +72,7 @@ def roc_curve(is_fake, scores):
         [Fawcett, 2006](https://doi.org/10.1016/j.patrec.2005.10.010)
     """
     is_fake, scores = check_truth_and_scores(is_fake, scores)
-    thresholds, true_positives, false_positives = _counts_above(is_fake, scores)
-    return (
-        np.append(0.0, false_positives / false_positives[-1]),
-        np.append(0.0, true_positives / true_positives[-1]),
-        np.append(np.inf, thresholds),
-    )
+    return metrics.roc_curve(is_fake, scores, drop_intermediate=False)
 
 
 def precision_recall_curve(is_fake, scores):
@@ -98,10 +85,7 @@ def precision_recall_curve(is_fake, scores):
         [Davis and Goadrich, 2006](https://doi.org/10.1145/1143844.1143874)
     """
     is_fake, scores = check_truth_and_scores(is_fake, scores)
-    thresholds, true_positives, false_positives = _counts_above(is_fake, scores)
-    precision = true_positives / (true_positives + false_positives)
-    recall = true_positives / true_positives[-1]
-    return np.append(precision[::-1], 1.0), np.append(recall[::-1], 0.0), thresholds[::-1]
+    return metrics.precision_recall_curve(is_fake, scores)
 
 
 def reliability_curve(is_fake, scores, num_bins=NUM_BINS):

@@ -236,14 +236,11 @@ def _check_corruptions(corruptions):
                 f"`corruptions` must be among {', '.join(map(repr, CORRUPTIONS))}; got {name!r}."
             )
         _, (low, high), _ = CORRUPTIONS[name]
-        for level in np.atleast_1d(levels).tolist():
-            if not low <= level <= high or (name == "jpeg" and level != int(level)):
-                raise ValueError(
-                    f"`corruptions`: a level of {name!r} must be "
-                    f"{'an integer' if name == 'jpeg' else 'a number'} from {low} to {high}; got "
-                    f"{level}."
-                )
-            settings.append((name, int(level) if name == "jpeg" else float(level)))
+        for level in levels if isinstance(levels, (list, tuple, np.ndarray)) else [levels]:
+            level = check_number(f"corruptions[{name!r}]", level, low, high)
+            if name == "jpeg" and not level.is_integer():
+                raise ValueError(f"`corruptions['jpeg']` must hold integers; got {level}.")
+            settings.append((name, int(level) if name == "jpeg" else level))
     return settings
 
 

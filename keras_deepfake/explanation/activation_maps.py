@@ -8,6 +8,7 @@ import numpy as np
 from keras_deepfake._arguments import MOST_PLACES, check_choice, check_flag, check_integer
 from keras_deepfake.explanation._images import check_images
 from keras_deepfake.models import as_detector
+from keras_deepfake.models.image_batches import image_layout
 from keras_deepfake.models.model_copy import copy_model, paired_layers
 from keras_deepfake.models.prediction import check_finite_weights, check_outputs
 
@@ -91,7 +92,8 @@ def grad_cam(
     detector = copy_model(original)
     layer = _find_layer(original, detector, layer)
     channels_first = _data_format([layer, *reversed(_graph_layers(detector))]) == "channels_first"
-    height, width = images.shape[2:] if channels_first else images.shape[1:3]
+    # The layer may be behind a change of axes.
+    height, width = images.shape[2:] if image_layout(original.input_shape)[1] else images.shape[1:3]
     maps = []
     for start in range(0, len(images), batch_size):
         batch = keras.ops.convert_to_tensor(images[start : start + batch_size])

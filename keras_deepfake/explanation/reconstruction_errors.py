@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_deepfake._arguments import MOST_PLACES, check_integer
 from keras_deepfake.explanation._images import check_images
+from keras_deepfake.models.image_batches import image_layout
 from keras_deepfake.models.prediction import check_finite_weights, predict_batch
 
 
@@ -55,7 +56,6 @@ def reconstruction_error_map(autoencoder, images, batch_size=32):
             "`autoencoder` must return finite images of the shape that it is given; got shape "
             f"{reconstructions.shape} for {images.shape}."
         )
-    default = keras.config.image_data_format()
-    channels_first = getattr(autoencoder, "data_format", default) == "channels_first"
+    _, channels_first = image_layout(autoencoder.input_shape)
     error = np.square(images - reconstructions)
     return error.mean(axis=1 if channels_first else -1)

@@ -3,7 +3,6 @@
 import contextlib
 import glob
 import hashlib
-import importlib.metadata
 import importlib.util
 import json
 import re
@@ -12,6 +11,7 @@ import shutil
 
 import keras
 
+import keras_deepfake
 from keras_deepfake._arguments import check_choice, check_flag, check_path
 from keras_deepfake._locks import FileLock
 from keras_deepfake._results import strict_json
@@ -304,6 +304,10 @@ def _description(detector):
 
 
 def _versions(format):
-    names = ("keras-deepfake", "keras", "tensorflow", *FORMATS[format].packages)
-    versions = {name: importlib.metadata.version(name) for name in names}
-    return {**versions, "backend": keras.backend.backend()}
+    modules = map(importlib.import_module, ("keras", "tensorflow", *FORMATS[format].packages))
+    versions = {module.__name__: module.__version__ for module in modules}
+    return {
+        "keras-deepfake": keras_deepfake.__version__,
+        **versions,
+        "backend": keras.backend.backend(),
+    }

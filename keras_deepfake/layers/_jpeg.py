@@ -7,6 +7,7 @@ width)` on the 0-255 scale.
 import numpy as np
 
 from keras_deepfake.layers._rounding import round_to_levels, straight_through
+from keras_deepfake.layers.rgb_to_ycbcr import YCBCR_FROM_RGB
 
 # ITU-T T.81, tables K.1 and K.2: the quantisation steps of luminance and chrominance at quality 50.
 _LUMINANCE_STEPS = (
@@ -31,11 +32,7 @@ _CHROMINANCE_STEPS = (
 )
 
 # ITU-R BT.601 at full range, as in JFIF.
-_RGB_TO_YCBCR = (
-    (0.299, 0.587, 0.114),
-    (-0.168736, -0.331264, 0.5),
-    (0.5, -0.418688, -0.081312),
-)
+_RGB_TO_YCBCR = YCBCR_FROM_RGB.tolist()
 _YCBCR_TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
 

@@ -5,6 +5,7 @@ import keras
 from keras_deepfake._arguments import check_image_size
 from keras_deepfake._classes import check_class_names, find_fake
 from keras_deepfake.models._encoders import accepts_any_size
+from keras_deepfake.models.image_batches import image_layout
 from keras_deepfake.models.model_copy import copy_model
 
 
@@ -92,7 +93,7 @@ def fake_column(member, class_names, fake_index):
 def common_input(members, image_size):
     """The shape of a common input, what it accepts, and the size to which images are resized."""
     shapes = [tuple(member.inputs[0].shape) for member in members]
-    channels_first = shapes[0][-1] not in (1, 3) and shapes[0][1] in (1, 3)
+    _, channels_first = image_layout(shapes[0])
     axis = 1 if channels_first else 3
     sizes = [shape[2:] if channels_first else shape[1:3] for shape in shapes]
     if len({shape[axis] for shape in shapes}) > 1:

@@ -197,7 +197,14 @@ class ConvAutoencoder(DetectionModel):
         Returns:
             NumPy array of shape `(batch, *image_shape)`.
         """
-        return _by_batches(lambda part: predict_batch(self.decoder, part), z, batch_size, "z")
+        check_finite_weights(self.decoder)
+
+        def decode(part):
+            if not np.isfinite(part).all():
+                raise ValueError("`z` must be finite; it holds NaN or infinite values.")
+            return predict_batch(self.decoder, part)
+
+        return _by_batches(decode, z, batch_size, "z")
 
     def reconstruction_error(self, x, batch_size=32):
         """Computes the mean squared error of each image's reconstruction.

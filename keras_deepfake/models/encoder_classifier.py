@@ -14,7 +14,7 @@ from keras_deepfake._arguments import (
     check_seed,
     check_sequence,
 )
-from keras_deepfake._classes import check_class_names, find_fake
+from keras_deepfake._classes import check_class_names, class_numbers, find_fake
 from keras_deepfake.models._encoders import (
     accepts_any_size,
     check_encoder,
@@ -29,7 +29,6 @@ from keras_deepfake.models._encoders import (
 from keras_deepfake.models._encoding import encode
 from keras_deepfake.models._name_scopes import own_name_scope
 from keras_deepfake.models.detection_model import DetectionModel
-from keras_deepfake.models.image_batches import class_numbers
 from keras_deepfake.models.model_copy import copy_model
 from keras_deepfake.models.solved_head import PENALTIES, check_solvable, solve_head
 from keras_deepfake.models.training_data import check_classes, takes_class_numbers
@@ -109,7 +108,7 @@ class EncoderClassifier(DetectionModel):
         encoder = without_lists(encoder)
         check_encoder(encoder, pooling)
         # Without `dtype` the encoder keeps its policies and the rest follows its last layer.
-        policy = keras.dtype_policies.get(dtype) if dtype is not None else policy_of(encoder)
+        policy = check_policy(dtype) if dtype is not None else policy_of(encoder)
         if dtype is not None and any(x.dtype_policy != policy for x in computing_layers(encoder)):
             encoder, is_own = copy_model(encoder, policy), True
         encoder = with_policy_and_size(encoder, policy, pooling != "flatten", is_own)

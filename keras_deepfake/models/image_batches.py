@@ -8,6 +8,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_deepfake._classes import class_numbers
 from keras_deepfake._pixels import to_numpy, unit_pixels
 
 # Batches of odd sizes that wait for others of theirs: so many batches in full, or values.
@@ -338,24 +339,3 @@ def _array_images(pixels, place, labels=None, num_classes=2):
         chunk = unit_pixels(pixels[start : start + CHUNK], place, start)
         for i, image in enumerate(chunk, start):
             yield Image(f"{place}[{i}]", image, numbers[i])
-
-
-def class_numbers(labels, num_classes=2):
-    """Class numbers, as a list, of one-hot labels or of numbers from 0."""
-    labels = to_numpy(labels, "labels")
-    if labels.ndim == 2 and labels.shape[1] == num_classes:
-        if not (np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()):
-            raise ValueError(
-                f"Labels in {num_classes} columns must be one-hot, a single 1 in each row."
-            )
-        return labels.argmax(axis=1).tolist()
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1 or not np.isin(labels, range(num_classes)).all():
-        raise ValueError(
-            f"Labels must be one-hot of shape (images, {num_classes}), or class numbers from 0 to "
-            f"{num_classes - 1} of shape (images,) or (images, 1), in the order of the class "
-            f"names; got shape {labels.shape} with values such as {labels.ravel()[:3].tolist()}."
-            f"{' Detection has two classes.' if num_classes == 2 else ''}"
-        )
-    return labels.astype(int).tolist()

@@ -44,7 +44,6 @@ def solve_head(
     l2=PENALTIES,
     standardize=True,
     is_softmax=True,
-    num_folds=5,
     seed=0,
 ):
     """Solve a logistic regression to its optimum.
@@ -62,7 +61,6 @@ def solve_head(
         standardize: Boolean, whether each feature is divided by its own standard deviation;
             otherwise all are divided by the root of their mean variance.
         is_softmax: Boolean, whether classes exclude each other.
-        num_folds: Integer, the most parts of the cross-validation.
         seed: Integer, of the parts.
 
     Returns:
@@ -73,7 +71,7 @@ def solve_head(
     """
     labels = np.asarray(labels)
     penalties = [l2] if isinstance(l2, float) else list(l2)
-    folds = check_solvable(labels, num_classes, groups, penalties, num_folds, seed)
+    folds = check_solvable(labels, num_classes, groups, penalties, seed=seed)
     mean, scale = _moments(features, standardize)
     rows, to_kernel = _compressed(features, mean, scale)
     l2, losses, probabilities = penalties[0], {}, None
@@ -233,10 +231,9 @@ def _folds(labels, num_classes, groups, most, seed):
 
 
 def _probabilities(logits, is_softmax):
-    if not is_softmax:
-        return 1 / (1 + np.exp(-np.clip(logits, -700, 700)))
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    from scipy.special import expit, softmax
+
+    return softmax(logits, axis=1) if is_softmax else expit(logits)
 
 
 def _cross_entropy(probabilities, labels, is_softmax):

@@ -13,6 +13,7 @@ from keras_deepfake.datasets import load_image
 from keras_deepfake.layers import NativeCrop, ResidualCooccurrence
 from keras_deepfake.models import load_model, pretrained_encoder
 from keras_deepfake.models.feature_extractors import find_layer, pooled
+from keras_deepfake.models.image_batches import image_layout
 
 # Depths of a network to choose among: each costs memory, and neighbours say the same.
 MOST_DEPTHS = 12
@@ -58,8 +59,7 @@ class NetworkEncoder(NamedTuple):
     @property
     def channels_first(self):
         """Whether colour is the first axis of an image."""
-        shape = self.network.inputs[0].shape[1:]
-        return shape[0] == 3 and shape[-1] != 3
+        return image_layout(self.network.inputs[0].shape)[1]
 
     def crops_per_side(self, index):
         """How many windows of the network's size fit beside each other into a usual image."""

@@ -366,6 +366,7 @@ def _predictions(detector, test, scores):
         detector.class_names,
         detector.threshold,
         detector.conformal_bounds,
+        fake_class=detector.class_names[detector.fake_index],
     )
 
 

@@ -12,7 +12,7 @@ from keras_deepfake.explanation import grad_cam
 from keras_deepfake.explanation.activation_maps import feature_maps
 from keras_deepfake.faces import FaceCropper
 from keras_deepfake.models import as_detector
-from keras_deepfake.models.image_batches import single_images
+from keras_deepfake.models.image_batches import image_batches, single_images
 from keras_deepfake.reports.html_page import save_html
 
 # The pixels of the longer side of a photograph on the page.
@@ -100,7 +100,11 @@ def _photograph_section(detector, row, photograph, faces, predictions, explained
     shown, scale = _shrink(photograph)
     verdicts = [part.verdict for part in row.parts]
     picture = draw.plot_photograph(
-        shown, np.reshape(frames, (-1, 4, 2)) * scale, verdicts, detector.class_names
+        shown,
+        np.reshape(frames, (-1, 4, 2)) * scale,
+        verdicts,
+        detector.class_names,
+        fake_class=detector.class_names[fake],
     )
     if row.error is not None:
         return (row.path, picture, f"No verdict: {row.error}.")
@@ -137,11 +141,10 @@ def _photograph_section(detector, row, photograph, faces, predictions, explained
 
 def _model_images(detector, crops):
     """The crops as the detector sees them."""
-    if detector.image_size is None:
-        return np.stack(crops)
-    from keras_deepfake.datasets.image_resizing import resize_image
-
-    return np.stack([resize_image(crop, detector.image_size) for crop in crops])
+    images = np.stack(crops)
+    return next(
+        image_batches(images, detector.input_shape, detector.image_size, len(images))
+    ).pixels
 
 
 def _shrink(photograph):

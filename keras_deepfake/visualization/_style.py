@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from keras_deepfake._classes import recognise
 from keras_deepfake._text import printable
 
 # Okabe and Ito's palette, told apart with every common kind of colour blindness.
@@ -20,16 +19,6 @@ TITLE_SIZE, LABEL_SIZE, TICK_SIZE = 11, 10, 9
 DPI = 120
 # Names may hold a dollar sign, between two of which Matplotlib sees a formula.
 PLAIN = {"parse_math": False}
-
-
-def class_colors(class_names):
-    """Vermillion for the fake class, blue for the real one, other colours for all others."""
-    kinds = [recognise(name) for name in class_names]
-    fixed = {"fake": FAKE, "real": REAL}
-    return [
-        fixed[kind] if kind and kinds.count(kind) == 1 else OTHER_CLASSES[i % len(OTHER_CLASSES)]
-        for i, kind in enumerate(kinds)
-    ]
 
 
 def figure_axes(axes, count, panel_size, columns=None, name="axes"):

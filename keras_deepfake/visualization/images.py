@@ -5,7 +5,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from keras_deepfake._arguments import check_entries, check_integer, check_number
-from keras_deepfake._classes import check_class_names, find_fake
+from keras_deepfake._classes import check_class_names, class_numbers, find_fake
 from keras_deepfake._conformal import UNSURE, check_bounds, name_verdicts
 from keras_deepfake._pixels import TOLERANCE, to_numpy, unit_pixels
 from keras_deepfake._text import printable
@@ -13,10 +13,10 @@ from keras_deepfake.visualization._style import (
     FAKE,
     INK,
     LABEL_SIZE,
+    OTHER_CLASSES,
     PLAIN,
     REAL,
     TICK_SIZE,
-    class_colors,
     figure_axes,
 )
 
@@ -294,8 +294,11 @@ def plot_predictions(
             f"{class_names}. Leave them out."
         )
     else:
-        verdicts, colors = probabilities.argmax(axis=1), class_colors(class_names)
-    truths = verdicts if labels is None else _class_indices(labels, shape)
+        verdicts = probabilities.argmax(axis=1)
+        colors = [OTHER_CLASSES[i % len(OTHER_CLASSES)] for i in range(len(class_names))]
+    truths = verdicts if labels is None else class_numbers(labels, len(class_names))
+    if len(truths) != len(images):
+        raise ValueError(f"`labels` must be one for each image; got {len(truths)} for {shape[0]}.")
     names = [*map(printable, class_names), UNSURE]
 
     axes = figure_axes(axes, len(images), (WIDTH, HEIGHT + 2 * TEXT))
@@ -350,17 +353,3 @@ def _check_probabilities(probabilities, shape, class_names):
             f"{probabilities.sum(axis=1).min():g} to {probabilities.sum(axis=1).max():g}."
         )
     return probabilities
-
-
-def _class_indices(labels, shape):
-    labels = to_numpy(labels, "labels")
-    if labels.shape == shape and np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all():
-        return labels.argmax(axis=1)
-    # Booleans would be read as places in `class_names`, which may be the other way round.
-    is_number = labels.shape == shape[:1] and labels.dtype != bool
-    if is_number and np.isin(labels, range(shape[1])).all():
-        return labels.astype(int)
-    raise ValueError(
-        f"`labels` must be one-hot of shape {shape}, or {shape[0]} integers from 0 to "
-        f"{shape[1] - 1}; got {labels.dtype} of shape {labels.shape}."
-    )

@@ -4,15 +4,16 @@ import numpy as np
 from matplotlib.patches import Polygon
 
 from keras_deepfake._arguments import check_entries
-from keras_deepfake._classes import check_class_names
+from keras_deepfake._classes import check_class_names, find_fake
 from keras_deepfake._conformal import UNSURE
 from keras_deepfake._pixels import to_numpy
 from keras_deepfake._text import printable
 from keras_deepfake.visualization._style import (
+    FAKE,
     GUIDE,
     PLAIN,
+    REAL,
     TICK_SIZE,
-    class_colors,
     figure_axes,
 )
 from keras_deepfake.visualization.images import as_images, show
@@ -21,7 +22,9 @@ from keras_deepfake.visualization.images import as_images, show
 LONGEST = 7.0
 
 
-def plot_photograph(photograph, frames, verdicts, class_names=("fake", "real"), axes=None):
+def plot_photograph(
+    photograph, frames, verdicts, class_names=("fake", "real"), axes=None, fake_class=None
+):
     """Draw a photograph with a frame around each face, in the colour of its verdict.
 
     Frames are numbered from 0, as colours alone do not tell everyone the verdicts.
@@ -34,6 +37,7 @@ def plot_photograph(photograph, frames, verdicts, class_names=("fake", "real"), 
         verdicts: One of `class_names`, or `"unsure"`, for each face.
         class_names: Two strings, the names of the classes.
         axes: Matplotlib axes to draw on. By default those of a new figure.
+        fake_class: The name of the fake class, where it cannot be recognised.
 
     Returns:
         The Matplotlib figure.
@@ -49,7 +53,8 @@ def plot_photograph(photograph, frames, verdicts, class_names=("fake", "real"), 
     figure = kd.visualization.plot_photograph(photograph, [frame], ["fake"])
     ```
     """
-    class_names = check_class_names(class_names)
+    class_names = check_class_names(class_names, 2)
+    fake = find_fake(class_names, fake_class)
     (image,) = as_images([photograph], "photograph")
     frames = to_numpy(frames, "frames")
     if len(frames) == 0:
@@ -61,7 +66,7 @@ def plot_photograph(photograph, frames, verdicts, class_names=("fake", "real"), 
     if not np.isfinite(frames).all():
         raise ValueError("`frames` must be finite.")
     verdicts = check_entries("verdicts", verdicts, len(frames))
-    colors = dict(zip(class_names, class_colors(class_names), strict=True)) | {UNSURE: GUIDE}
+    colors = {class_names[fake]: FAKE, class_names[1 - fake]: REAL, UNSURE: GUIDE}
     unknown = [verdict for verdict in verdicts if verdict not in list(colors)]
     if unknown:
         raise ValueError(f"`verdicts` must be of {list(colors)}; got {unknown[0]!r}.")

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from keras_deepfake.audit._file_traits import read_file_traits
+from keras_deepfake.datasets import load_image
 
 
 @pytest.fixture
@@ -73,6 +75,20 @@ def test_brightness_of_every_mode(tmp_path, mode):
     traits = read_file_traits(tmp_path / "image.tif")
     assert traits.brightness == pytest.approx(120, abs=2)
     assert int(traits.thumbnail[0, 0]) == pytest.approx(180, abs=8)
+
+
+def test_deep_pixels_are_those_that_the_datasets_read(tmp_path):
+    """A PNG of 16 bits and what is read of it, saved in 8 bits, are copies."""
+    rng = np.random.default_rng(0)
+    for shape in ((9, 7, 3), (9, 7)):
+        deep = rng.integers(0, 2**16, shape, dtype="uint16")
+        encoded = tf.io.encode_png(deep.reshape(9, 7, -1)).numpy()
+        (tmp_path / "deep.png").write_bytes(encoded)
+        read = np.round(255 * load_image(tmp_path / "deep.png")).astype("uint8")
+        Image.fromarray(read).save(tmp_path / "shallow.png")
+        deep, shallow = (read_file_traits(tmp_path / f"{n}.png") for n in ("deep", "shallow"))
+        assert deep.pixel_hash == shallow.pixel_hash
+        assert deep.file_hash != shallow.file_hash
 
 
 def test_sharpness_falls_with_blur_and_not_with_contrast(image, tmp_path):

@@ -142,6 +142,9 @@ def test_wrong_labels_are_refused():
         (labels[1:], "49 labels for 50 images"),
         (np.ones(50), "all 50 images are fake"),
         (labels + 1, "class numbers from 0 to 1"),
+        # True may be meant as "is fake", or as class 1.
+        (labels == 0, "class numbers .*; got bool"),
+        ((labels == 0)[:, None], "class numbers .*; got bool"),
         (np.full((50, 2), 0.5), "one-hot"),
         (np.eye(3)[labels], "Detection has two classes"),
     ):

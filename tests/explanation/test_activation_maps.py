@@ -8,14 +8,14 @@ from keras_deepfake.explanation import grad_cam
 from keras_deepfake.models import ConvAutoencoder, Detector, EncoderClassifier
 
 RNG = np.random.default_rng(0)
-IMAGES = RNG.uniform(size=(3, 4, 6, 2)).astype("float32")
+IMAGES = RNG.uniform(size=(3, 4, 6, 3)).astype("float32")
 CHANNELS = 5
 FAKE_FIRST = ("fake", "real")
 
 
 def nested_model(columns=2, data_format="channels_last", activation="softmax", seed=1):
     """A 1x1 ReLU convolution in a nested encoder, flattened into a head."""
-    shape = (4, 6, 2) if data_format == "channels_last" else (2, 4, 6)
+    shape = (4, 6, 3) if data_format == "channels_last" else (3, 4, 6)
     images = keras.Input(shape)
     convolution = keras.layers.Conv2D(
         CHANNELS, 1, activation="relu", data_format=data_format, name=f"convolution_{seed}"
@@ -183,7 +183,7 @@ class Interruption(keras.layers.Layer):
 
 
 def test_model_predicts_rightly_meanwhile():
-    inputs = keras.Input((4, 6, 2))
+    inputs = keras.Input((4, 6, 3))
     x = keras.layers.Conv2D(3, 1, name="before")(inputs)
     x = keras.layers.Conv2D(3, 1, name="explained")(Interruption()(x))
     outputs = keras.layers.Dense(2, "softmax")(keras.layers.Flatten()(Interruption()(x)))
@@ -216,16 +216,16 @@ def test_threads_share_a_model():
 
 
 def tokens_model():
-    inputs = keras.Input((4, 6, 2))
-    tokens = keras.layers.Dense(3)(keras.layers.Reshape((24, 2))(inputs))
+    inputs = keras.Input((4, 6, 3))
+    tokens = keras.layers.Dense(3)(keras.layers.Reshape((24, 3))(inputs))
     pooled = keras.layers.GlobalAveragePooling1D()(tokens)
     return keras.Model(inputs, keras.layers.Dense(2, "softmax")(pooled), name="tokens")
 
 
 def twice():
     """A model that calls one layer twice."""
-    inputs = keras.Input((4, 6, 2))
-    layer = keras.layers.Conv2D(2, 1, name="convolution_1")
+    inputs = keras.Input((4, 6, 3))
+    layer = keras.layers.Conv2D(3, 1, name="convolution_1")
     flat = keras.layers.Flatten()(layer(layer(inputs)))
     return keras.Model(inputs, keras.layers.Dense(2, "softmax")(flat))
 
@@ -237,8 +237,8 @@ def twice():
         ({"images": IMAGES * 255}, r"pixel values in \[0, 1\]"),
         ({"images": IMAGES * np.nan}, r"`images\[0\]` must hold finite"),
         ({"images": IMAGES[:0]}, "`images` must be an array of one or more images"),
-        ({"images": IMAGES[0]}, r"got shape \(4, 6, 2\)"),
-        ({"images": IMAGES[:, :3]}, r"takes, \(None, 4, 6, 2\); got \(3, 3, 6, 2\)"),
+        ({"images": IMAGES[0]}, r"got shape \(4, 6, 3\)"),
+        ({"images": IMAGES[:, :3]}, r"takes, \(None, 4, 6, 3\); got \(3, 3, 6, 3\)"),
         ({"images": "faces"}, "`images` must be an array"),
         ({"layer": "absent"}, r"got 'absent'. The model has \['convolution_1'\]"),
         ({"layer": "head"}, "with a 4-D output"),
@@ -270,7 +270,7 @@ def test_layer_without_a_feature_map():
 
 
 def test_layer_of_a_model_that_shares_its_input():
-    inputs = keras.Input((4, 6, 2))
+    inputs = keras.Input((4, 6, 3))
     layer = keras.layers.Conv2D(CHANNELS, 1, activation="relu")
     encoder = keras.Model(inputs, layer(inputs))
     flat = keras.layers.Flatten()(encoder(inputs))

@@ -21,7 +21,6 @@ def test_mean_of_a_map_is_the_reconstruction_error_of_its_image():
 @pytest.mark.parametrize("channels_first", [False, True])
 def test_error_of_a_known_model(channels_first):
     images = np.moveaxis(IMAGES, -1, 1) if channels_first else IMAGES
-    keras.config.set_image_data_format("channels_first" if channels_first else "channels_last")
     inputs = keras.Input(images.shape[1:])
     halving = keras.Model(inputs, keras.layers.Rescaling(0.5)(inputs))
     maps = reconstruction_error_map(halving, images)

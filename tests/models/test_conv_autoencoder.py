@@ -77,6 +77,17 @@ def test_encode_decode_and_error_agree_with_the_model():
     np.testing.assert_allclose(error, ((IMAGES - images) ** 2).mean(axis=(1, 2, 3)), rtol=1e-4)
 
 
+def test_no_nan_hides_in_a_decoded_image():
+    """On TensorFlow a ReLU makes 0 of it."""
+    autoencoder = small()
+    latent = autoencoder.encode(IMAGES)
+    with pytest.raises(ValueError, match="`z` must be finite"):
+        autoencoder.decode(latent * np.nan)
+    autoencoder.set_weights([weights * np.nan for weights in autoencoder.get_weights()])
+    with pytest.raises(ValueError, match="weights that are not finite"):
+        autoencoder.decode(latent)
+
+
 def test_a_corruption_of_another_data_format_is_refused():
     with pytest.raises(ValueError, match="`corruption` must have the `data_format`"):
         small(corruption=MaskingNoise(0.5, data_format="channels_first"))

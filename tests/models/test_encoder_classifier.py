@@ -258,6 +258,9 @@ def test_encoder_errors():
     number = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Reshape((4, 4, 4, 12))])
     with pytest.raises(ValueError, match="a feature map of 4 axes"):
         EncoderClassifier(number)
+    encoder = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3)])
+    with pytest.raises(ValueError, match="`dtype` must be the name of a floating-point dtype"):
+        EncoderClassifier(encoder, dtype="int32")
 
 
 def test_training_state_survives_saving(autoencoder, tmp_path):

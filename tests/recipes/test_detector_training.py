@@ -110,6 +110,7 @@ def test_predictions_are_those_of_the_detector(trained):
     )
     assert [row.path for row in again] == [row.path for row in result.predictions]
     assert [row.verdict for row in again] == [row.verdict for row in result.predictions]
+    assert again.fake_class == result.predictions.fake_class == "fake"
     np.testing.assert_allclose(
         [row.probabilities for row in result.predictions],
         [row.probabilities for row in again],

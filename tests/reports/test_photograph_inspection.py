@@ -49,9 +49,10 @@ def test_page(detector, cropper, tmp_path, monkeypatch):
     draw = photograph_inspection.draw
     drawn = draw.plot_photograph
 
-    def record(image, corners, verdicts, names):
+    def record(image, corners, verdicts, names, fake_class):
         frames.append((image.shape, np.asarray(corners), list(verdicts)))
-        return drawn(image, corners, verdicts, names)
+        assert fake_class == "fake"
+        return drawn(image, corners, verdicts, names, fake_class=fake_class)
 
     monkeypatch.setattr(draw, "plot_photograph", record)
     monkeypatch.setattr(photograph_inspection, "LONGEST", 80)
@@ -79,6 +80,21 @@ def test_page(detector, cropper, tmp_path, monkeypatch):
     assert text.count("<img") == 4
     assert not re.search(r"(src|href)=\"(?!data:)", text)
     assert {path.name for path in tmp_path.iterdir()} == {"in", "page.html"}
+
+
+def test_a_detector_of_channels_first(detector, cropper, tmp_path):
+    """Of names that do not tell which class is the fake one."""
+    images = keras.Input((3, SIDE, SIDE))
+    x = keras.layers.Permute((2, 3, 1))(images)
+    model = keras.Model(images, detector.members[0](x))
+    detector = kd.models.Detector(model, class_names=("a", "b"), fake_class="b")
+    Image.fromarray(photograph(255)).save(tmp_path / "a.png")
+    predictions = kd.reports.inspect_photographs(
+        detector, tmp_path / "a.png", tmp_path / "page.html", cropper, verbose=0
+    )
+    (row,) = predictions
+    assert row.verdict == "a"
+    assert "Verdict: a." in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_a_detector_without_feature_maps(cropper, tmp_path):

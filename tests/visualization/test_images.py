@@ -196,7 +196,6 @@ def test_colours_of_many_classes_differ():
     probabilities = np.full((4, 4), 0.25)
     bars = plot_predictions(IMAGES, probabilities, names).axes[0].patches
     colors = [to_hex(bar.get_facecolor()) for bar in bars]
-    assert colors[2] == "#0072b2"
     assert len(set(colors)) == 4
 
 
@@ -302,10 +301,10 @@ def test_predictions_without_labels_are_not_judged():
             },
             "`threshold`, `fake_class` and `conformal_bounds` are for two classes",
         ),
-        ({"labels": [True, False, True, False]}, "`labels` must be one-hot.*got bool"),
+        ({"labels": [True, False, True, False]}, "Labels must be one-hot.*got bool"),
         ({"labels": "fake"}, "`labels` must be an array of numbers"),
-        ({"labels": [0, 1, 2, 0]}, "`labels` must be one-hot"),
-        ({"labels": [0, 1]}, "`labels` must be one-hot"),
+        ({"labels": [0, 1, 2, 0]}, "Labels must be one-hot"),
+        ({"labels": [0, 1]}, "`labels` must be one for each image; got 2 for 4"),
     ],
 )
 def test_unfit_predictions_are_refused(arguments, reason):

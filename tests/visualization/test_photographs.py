@@ -25,6 +25,16 @@ def test_frames_lie_where_they_should_in_the_colour_of_the_verdict():
     assert [text.get_text() for text in ax.texts] == ["0: real", "1: fake", "2: unsure"]
 
 
+def test_the_colour_of_fake_is_that_of_the_fake_class():
+    for names, fake, colors in (
+        (("fake", "photo"), None, [FAKE, REAL]),
+        (("a", "b"), "b", [REAL, FAKE]),
+    ):
+        figure = plot_photograph(np.zeros((9, 9, 3)), [FRAME] * 2, names, names, fake_class=fake)
+        drawn = figure.axes[0].patches[1::2]
+        assert [to_hex(patch.get_edgecolor()).upper() for patch in drawn] == colors
+
+
 def test_no_face():
     assert not plot_photograph(np.zeros((8, 9, 3)), [], []).axes[0].patches
 
@@ -36,6 +46,8 @@ def test_no_face():
         ({"frames": FRAME}, "`frames` must be numbers of shape"),
         ({"frames": [FRAME * np.nan]}, "`frames` must be finite"),
         ({"verdicts": ["false"]}, "`verdicts` must be of"),
+        ({"class_names": ("a", "fake", "real")}, "must be two different names"),
+        ({"class_names": ("fake", "b"), "fake_class": "c"}, "`fake_class` must be one of"),
         ({"verdicts": ["fake", "real"]}, "`verdicts`"),
         ({"photograph": np.full((8, 8, 3), 9.0)}, "photograph"),
     ],

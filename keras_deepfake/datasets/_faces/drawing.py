@@ -43,7 +43,7 @@ def draw_face(face, height, width):
         _draw_eye(features, face, side)
         _draw_brow(features, face, side)
     _draw_nostrils(features, face)
-    _draw_mouth(features, face, rng)
+    _draw_mouth(features, face)
 
     canvas.paint(hair.front, hair.colour)
     background *= 1.0 - hair.front
@@ -330,7 +330,7 @@ def _draw_nostrils(canvas, face):
     view.paint(0.3 * outside * view.cover(crease, soft=2.0), face.skin * (0.6, 0.5, 0.48))
 
 
-def _draw_mouth(canvas, face, rng):
+def _draw_mouth(canvas, face):
     view = canvas.window(0.0, face.mouth_y, face.mouth_width + 0.12)
     x = view.x
     t = x * (1.0 / face.mouth_width)
