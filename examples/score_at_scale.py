@@ -70,7 +70,7 @@ class Scorer:
             fake = self.detector.fake_index
             rows = [
                 {
-                    "path": name,
+                    "path": as_text(name),
                     "fake": None if row.error else float(row.probabilities[fake]),
                     "verdict": row.verdict,
                     "error": row.error,
@@ -87,15 +87,27 @@ class Scorer:
         return [error.is_valid for error in errors]
 
 
-def check_same_model(model, output):
-    """Raise if the folder holds the scores of another model."""
+def as_text(name):
+    """A file's name as Parquet can hold it: bytes that are no UTF-8 are escaped."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def check_paths(model, folder, output):
+    """Raise for what no actor could work with; return the digest of the model."""
+    import keras_deepfake as kd
+
+    if not os.path.isdir(folder):
+        raise ValueError(f"IN must be a folder of images; there is no folder {folder!r}.")
+    real_folder, real_output = map(os.path.realpath, (folder, output))
+    if os.path.commonpath([real_folder, real_output]) == real_folder:
+        raise ValueError(f"OUT must not lie in IN, whose files are scored; got {output!r}.")
+    kd.models.as_detector(kd.models.load_model(model))
     with open(model, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     path = pathlib.Path(output, "model.sha256")
-    if not path.exists():
-        path.write_text(digest)
-    elif path.read_text() != digest:
+    if path.exists() and path.read_text() != digest:
         raise ValueError(f"{output!r} holds the scores of another model; give another folder.")
+    return digest
 
 
 def find_shards(folder, output, size):
@@ -116,8 +128,9 @@ def find_shards(folder, output, size):
     done = set()
     for part in pathlib.Path(output).glob("part-*.parquet"):
         done.update(pyarrow.parquet.read_table(part, columns=["path"])["path"].to_pylist())
-    names = sorted(found - done)
-    return [names[i : i + size] for i in range(0, len(names), size)], len(found & done)
+    names = sorted(name for name in found if as_text(name) not in done)
+    shards = [names[i : i + size] for i in range(0, len(names), size)]
+    return shards, len(found) - len(names)
 
 
 def main(arguments=None):
@@ -130,9 +143,10 @@ def main(arguments=None):
     import keras
 
     try:
-        os.makedirs(output, exist_ok=True)
-        check_same_model(model, output)
+        digest = check_paths(model, folder, output)
         shards, num_done = find_shards(folder, output, options.shard_size)
+        os.makedirs(output, exist_ok=True)
+        pathlib.Path(output, "model.sha256").write_text(digest)
     except (ValueError, OSError) as error:
         sys.exit(f"score_at_scale.py: {error}")
     num_images = sum(map(len, shards))

@@ -1,9 +1,11 @@
 """Whether an artifact says what the detector says."""
 
+import itertools
+
 import numpy as np
 
 from keras_deepfake.layers import ResidualCooccurrence
-from keras_deepfake.models.image_batches import image_layout
+from keras_deepfake.models.image_batches import image_batches, image_layout
 
 # How far a probability of the artifact may be from the detector's, and how far one must be from
 # where the verdict changes for the verdict to count.
@@ -11,8 +13,8 @@ TOLERANCE, ROUNDING = 1e-4, 1e-5
 BATCHES = (1, 8)
 # Of the verdicts on the images that 8 bits are compared on, how many may be others.
 MOST_CHANGED = 0.1
-# Of images for a detector of any size.
-ANY_SIZE = (128, 128)
+# Of images for a detector of any size, and of one that is large enough for several threads.
+ANY_SIZE, LARGE = (128, 128), (480, 640)
 
 
 def check_agreement(detector, run, format):
@@ -23,8 +25,11 @@ def check_agreement(detector, run, format):
     # What is not RGB is not resized by a detector.
     if channels == 3 or detector.image_size is None:
         sizes[1] = (height * 3 // 2 + 1, width * 4 // 3 + 1)
+    batches = list(zip(BATCHES, sizes, strict=True))
+    if detector.image_size is None:
+        batches.append((1, LARGE))
     largest = 0.0
-    for count, size in zip(BATCHES, sizes, strict=True):
+    for count, size in batches:
         images = _test_images(count, size, channels)
         expected = detector.scores(images)
         outputs = run(images)
@@ -50,7 +55,7 @@ def check_agreement(detector, run, format):
                 "was not kept."
             )
         largest = max(largest, float(difference))
-    return {"batches": BATCHES, "largest_difference": largest}
+    return {"batches": [count for count, _ in batches], "largest_difference": largest}
 
 
 def _hint(detector):
@@ -63,18 +68,32 @@ def _hint(detector):
     )
 
 
-def check_rounded(detector, run, images):
-    """How an artifact of 8 bits agrees with the detector on these images, if it does."""
-    expected, fake = [], []
-    for batch, scores in detector.score_batches(images, max(BATCHES)):
-        batch.check_read()
-        pixels = batch.pixels
-        if image_layout(detector.input_shape)[1]:
-            pixels = np.moveaxis(pixels, 1, -1)
-        expected.append(scores)
-        fake.append(run(np.round(pixels * 255).astype("uint8"))[:, detector.fake_index])
-    if not expected:
+def raw_batches(detector, images):
+    """Yield images as an artifact takes them, uint8 of their own sizes, after the first is read."""
+    channels, channels_first = image_layout(detector.input_shape)
+    sides = (None, None)
+    shape = (None, channels, *sides) if channels_first else (None, *sides, channels)
+    batches = image_batches(images, shape, batch_size=max(BATCHES))
+    first = next(batches, None)
+    if first is None:
         raise ValueError("`comparison_images` must hold at least one image; got none.")
+    first.check_read()
+
+    def raw():
+        for batch in itertools.chain([first], batches):
+            batch.check_read()
+            pixels = np.moveaxis(batch.pixels, 1, -1) if channels_first else batch.pixels
+            yield np.round(pixels * 255).astype("uint8")
+
+    return raw()
+
+
+def check_rounded(detector, run, batches):
+    """How an artifact of 8 bits agrees with the detector on these raw images, if it does."""
+    expected, fake = [], []
+    for images in batches:
+        expected.append(detector.scores(images))
+        fake.append(run(images)[:, detector.fake_index])
     expected, fake = np.concatenate(expected), np.concatenate(fake)
     changed = np.mean(detector.verdicts_of(fake) != detector.verdicts_of(expected))
     if changed > MOST_CHANGED:

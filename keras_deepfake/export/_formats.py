@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_deepfake.export._served_model import INPUT, OUTPUT
 
-# The first whose ScatterND adds up is 16.
+# The first whose ScatterElements adds up is 16.
 OPSET = 18
 # Of a side, where JAX must know that slices of it are not empty.
 LEAST_SIDE = 16
@@ -73,7 +73,8 @@ def _segment_sum(graph, node, name, arguments):
     """Adds to zeros at the places of the segments.
 
     What tf2onnx has for it holds segments times the size of the largest: gigabytes for a
-    histogram of the pixels of a few images.
+    histogram of the pixels of a few images. And threads of onnxruntime's ScatterND lose what they
+    add to one place at once, which its ScatterElements, of one thread, does not.
     """
     from onnx import TensorProto
 
@@ -82,7 +83,7 @@ def _segment_sum(graph, node, name, arguments):
 
     def constant(values):
         return graph.make_const(
-            f"{name}_{len(graph.get_nodes())}", np.array(values, "int64")
+            f"{name}_{len(graph.get_nodes())}", np.array(list(values), "int64")
         ).output[0]
 
     data, segments, count = node.input
@@ -90,14 +91,18 @@ def _segment_sum(graph, node, name, arguments):
     rest = make("Slice", [make("Shape", [data]), constant([1]), constant([1000])])
     shape = make("Concat", [make("Unsqueeze", [count, constant([0])]), rest], axis=0)
     kind = make("Cast", [constant([0])], to=graph.get_dtype(data))
-    places = make("Unsqueeze", [make("Cast", [segments], to=TensorProto.INT64), constant([-1])])
+    # A place for each number: those of a row are the same.
+    places = make("Cast", [segments], to=TensorProto.INT64)
+    if (rank := graph.get_rank(data)) > 1:
+        places = make("Unsqueeze", [places, constant(range(1, rank))])
+        places = make("Expand", [places, make("Shape", [data])])
     shapes, dtypes = node.output_shapes, node.output_dtypes
     outputs = node.output
     graph.remove_node(node.name)
     graph.make_node(
-        "ScatterND",
+        "ScatterElements",
         [make("Expand", [kind, shape]), places, data],
-        attr={"reduction": "add"},
+        attr={"axis": 0, "reduction": "add"},
         outputs=outputs,
         shapes=shapes,
         dtypes=dtypes,

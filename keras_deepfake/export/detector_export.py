@@ -15,7 +15,7 @@ import keras_deepfake
 from keras_deepfake._arguments import check_choice, check_flag, check_path
 from keras_deepfake._locks import FileLock
 from keras_deepfake._results import strict_json
-from keras_deepfake.export._agreement import check_agreement, check_rounded
+from keras_deepfake.export._agreement import check_agreement, check_rounded, raw_batches
 from keras_deepfake.export._formats import FORMATS, write_litert, write_onnx, write_saved_model
 from keras_deepfake.export._served_model import (
     INPUT,
@@ -109,6 +109,8 @@ def export_detector(
     detector = as_detector(detector, class_names, fake_class, image_size)
     check_finite_weights(detector)
     _check_dtypes(detector, format)
+    if comparison_images is not None:
+        comparison_images = raw_batches(detector, comparison_images)
     path = _check_path(path, format)
     with _temporary_folder(path, check_flag("overwrite", overwrite)) as folder:
         artifact = folder / path.name
@@ -162,15 +164,28 @@ def _check_path(path, format):
 
 
 def _check_overwrite(path, overwrite):
+    existing = [old for old, _ in _replaced(path, path) if old.exists()]
     # What this library did not write is not its to delete.
-    if path.exists() and not _card_path(path).exists():
-        raise ValueError(f"`path`={str(path)!r} has no card, and so is no export; choose another.")
-    for old, _ in _replaced(path, path):
-        if old.exists() and not overwrite:
+    if existing and not _is_card(_card_path(path), path.name):
+        raise ValueError(
+            f"`path`={str(path)!r} cannot be written: {existing[0].name!r} is there, and no card "
+            "of an export. Choose another path."
+        )
+    for old in existing:
+        if not overwrite:
             raise ValueError(
                 f"`path`={str(path)!r} cannot be written, as {old.name!r} is there already; choose "
                 "another, or replace it with `overwrite=True`."
             )
+
+
+def _is_card(path, artifact):
+    """Whether an export left this file as the card of an artifact of this name."""
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        return card["artifact"] == artifact and card["format"] in FORMATS and "sha256" in card
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _check_metrics(metrics):
@@ -202,14 +217,12 @@ def _check_format(format):
 
 
 def _check_dtypes(detector, format):
-    lacking = {"onnx": ("bfloat16", "float64"), "saved_model": ()}.get(
-        format, ("bfloat16", "float16", "float64")
-    )
+    lacking = () if format == "saved_model" else ("bfloat16", "float16", "float64")
     for layer in detector._flatten_layers():
         if layer.compute_dtype in lacking:
             raise ValueError(
-                f"Layer {layer.name!r} computes in {layer.compute_dtype}, which "
-                f"format={format!r} lacks or its runtime does. Export as format='saved_model', or "
+                f"Layer {layer.name!r} computes in {layer.compute_dtype}, which format={format!r} "
+                "or its runtime lacks, or rounds otherwise. Export as format='saved_model', or "
                 "make the members again under dtype='float32' with the weights of these "
                 "(`get_weights`, `set_weights`)."
             )
@@ -304,10 +317,7 @@ def _description(detector):
 
 
 def _versions(format):
-    modules = map(importlib.import_module, ("keras", "tensorflow", *FORMATS[format].packages))
-    versions = {module.__name__: module.__version__ for module in modules}
-    return {
-        "keras-deepfake": keras_deepfake.__version__,
-        **versions,
-        "backend": keras.backend.backend(),
-    }
+    backend = keras.backend.backend()
+    names = dict.fromkeys(("keras", "tensorflow", backend, *FORMATS[format].packages))
+    versions = {name: importlib.import_module(name).__version__ for name in names}
+    return {"keras-deepfake": keras_deepfake.__version__, **versions, "backend": backend}

@@ -82,14 +82,16 @@ class MomentPooling(keras.layers.Layer):
         if self.class_token:
             class_token, values = values[:, 0], values[:, 1 + self.num_register_tokens :]
         mean = global_mean(values, axes)
-        centred = values - mean
-        variance = global_mean(ops.square(centred), axes)
-        # A root has no gradient at 0, where a channel is constant.
-        deviation = ops.sqrt(ops.maximum(variance, 1e-12))
-        standard = centred / deviation
-        moments = [mean, deviation]
-        moments += [global_mean(standard**power, axes) for power in (3, 4)]
-        moments = ops.concatenate(moments[: self.num_moments], axis=channel_axis)
+        moments = [mean]
+        if self.num_moments > 1:
+            centred = values - mean
+            variance = global_mean(ops.square(centred), axes)
+            # A root has no gradient at 0, where a channel is constant.
+            deviation = ops.sqrt(ops.maximum(variance, 1e-12))
+            powers = range(3, self.num_moments + 1)
+            standard = centred / deviation
+            moments += [deviation, *(global_mean(standard**power, axes) for power in powers)]
+        moments = ops.concatenate(moments, axis=channel_axis)
         # Not a squeeze of several axes, which ONNX has no operator for from PyTorch.
         moments = ops.reshape(moments, (-1, moments.shape[channel_axis]))
         if self.class_token:

@@ -1,3 +1,4 @@
+import os
 import pathlib
 import runpy
 
@@ -84,3 +85,37 @@ def test_a_killed_worker_and_a_restart_lose_and_repeat_nothing(main, tmp_path, c
     make_detector("other.keras", bias=1.0)
     with pytest.raises(SystemExit, match="scores of another model"):
         main(["other.keras", *arguments[1:]])
+
+
+def test_names_of_any_bytes(main, capsys):
+    make_detector("detector.keras")
+    write_image("in/a.png")
+    os.rename("in/a.png", b"in/a\xff.png")
+    arguments = ["detector.keras", "in", "out"]
+    main(arguments)
+    assert [row["path"] for row in rows()] == ["a\\udcff.png"]
+    assert rows()[0]["error"] is None
+    main(arguments)
+    assert "0 images in 0 shards; 1 have been scored before" in capsys.readouterr().out
+
+
+def test_mistakes_are_told_before_ray_starts_and_leave_nothing(main, monkeypatch):
+    monkeypatch.setattr(ray, "init", lambda *args, **kwargs: pytest.fail("has begun"))
+    make_detector("detector.keras")
+    inputs = keras.Input((8, 8, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(inputs)
+    keras.Model(inputs, keras.layers.Dense(2, "softmax")(pooled)).save("plain.keras")
+    write_image("in/a.png")
+    pathlib.Path("empty").mkdir()
+    for arguments, message in (
+        (["detector.keras", "missing", "out"], "there is no folder"),
+        (["detector.keras", "in/a.png", "out"], "there is no folder"),
+        (["detector.keras", "in", "in/out"], "OUT must not lie in IN"),
+        (["detector.keras", "empty", "out"], "there are no files"),
+        (["plain.keras", "in", "out"], "Nothing says which class"),
+        (["missing.keras", "in", "out"], "missing.keras"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            main(arguments)
+        assert not pathlib.Path("out").exists()
+        assert not pathlib.Path("in/out").exists()

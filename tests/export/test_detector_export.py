@@ -8,6 +8,7 @@ import sys
 
 import keras
 import numpy as np
+import onnxruntime
 import pytest
 
 import keras_deepfake as kd
@@ -158,7 +159,7 @@ def test_card(exported):
     card = cards["ensemble.onnx"]
     assert card == json.loads((folder / "ensemble.onnx.json").read_text()) | {
         "class_names": ("real", "fake"),
-        "agreement": {**card["agreement"], "batches": (1, 8)},
+        "agreement": {**card["agreement"], "batches": [1, 8]},
         "input": {**card["input"], "resized_inside_to": SIZE},
     }
     assert card["input"]["shape"] == ["batch", "height", "width", 3]
@@ -305,12 +306,36 @@ def test_an_end_between_two_files(detector, overwrite, moves, killed, tmp_path, 
     assert sorted(os.listdir(tmp_path)) == ["a.onnx", "a.onnx.json"]
 
 
+def test_counts_of_many_threads_are_exact(tmp_path):
+    """A wrong count is in a few runs of many, where many pixels fall into one bin."""
+    encoder = keras.Sequential([keras.Input((None, None, 3)), kd.layers.ResidualCooccurrence()])
+    detector = kd.models.Detector(kd.models.EncoderClassifier(encoder, pooling=None))
+    export_detector(detector, tmp_path / "a.onnx")
+    images = np.zeros((1, 640, 480, 3), "uint8")
+    images[:, :, 1::2] = 255
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 8
+    session = onnxruntime.InferenceSession(tmp_path / "a.onnx", options)
+    for _ in range(4):
+        (outputs,) = session.run(["probabilities"], {"images": images})
+        np.testing.assert_allclose(outputs[:, 0], detector.scores(images), atol=1e-6)
+
+
 def test_a_folder_of_somebody_else_stays(detector, tmp_path):
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "thesis.txt").write_text("years")
-    with pytest.raises(ValueError, match="has no card, and so is no export"):
+    with pytest.raises(ValueError, match="'work' is there, and no card of an export"):
         export_detector(detector, tmp_path / "work", "saved_model", overwrite=True)
+    # A file of the name of a card is none.
+    for text in ("{}", "[1]", "years", '{"artifact": "other", "format": "onnx", "sha256": {}}'):
+        (tmp_path / "work.json").write_text(text)
+        with pytest.raises(ValueError, match="is there, and no card of an export"):
+            export_detector(detector, tmp_path / "work", "saved_model", overwrite=True)
+        assert (tmp_path / "work.json").read_text() == text
     assert (tmp_path / "work" / "thesis.txt").read_text() == "years"
+    (tmp_path / "b.onnx.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"'b\.onnx\.json' is there, and no card of an export"):
+        export_detector(detector, tmp_path / "b.onnx", overwrite=True)
 
 
 @pytest.mark.parametrize(
@@ -338,7 +363,7 @@ def test_arguments(detector, arguments, message, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "float64"])
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "float64"])
 @pytest.mark.parametrize("format", ["onnx", "litert"])
 def test_other_precision_is_refused_at_once(format, policy, tmp_path):
     autoencoder = kd.models.ConvAutoencoder((8, 8, 3), (2,), dtype=policy)
@@ -374,6 +399,26 @@ def test_guide_runs(detector, pytestconfig, tmp_path, monkeypatch):
     (block,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
     exec(block, {})
     assert {"detector.onnx", "detector.tflite", "served"} <= set(os.listdir())
+
+
+def test_images_to_compare_8_bits_on(detector, tmp_path, monkeypatch):
+    """They come to the artifact as they are, and what is wrong with them is told at once."""
+    monkeypatch.setattr(detector_export, "_write", lambda *arguments: pytest.fail("has begun"))
+    for wrong in ([], str(tmp_path / "nowhere"), np.full((2, 9, 9, 3), 255.0)):
+        with pytest.raises(ValueError, match=r"images|cannot be read|\[0, 1\]"):
+            export_detector(detector, tmp_path / "a.tflite", "litert_int8", comparison_images=wrong)
+    images = noise(3, (41, 57))
+    sizes = []
+
+    def run(batch):
+        sizes.append(batch.shape[1:3])
+        fake = detector.scores(batch)
+        return np.stack([fake, 1 - fake], axis=1)
+
+    batches = _agreement.raw_batches(detector, [*images, noise(1, (9, 8))])
+    agreement = _agreement.check_rounded(detector, run, batches)
+    assert sizes == [(41, 57), (9, 8)]
+    assert (agreement["images"], agreement["largest_difference"]) == (4, 0.0)
 
 
 def test_8_bits(tmp_path, monkeypatch):
