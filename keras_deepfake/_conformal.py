@@ -48,7 +48,7 @@ def name_verdicts(scores, class_names, fake_index, threshold, bounds):
     return names[np.where(may_be_fake == may_be_real, 2, np.where(may_be_fake, 0, 1))]
 
 
-def fit_bounds(is_fake, scores, miscoverage):
+def fit_bounds(is_fake, scores, miscoverage, views=1):
     """The bounds whose sets lack the true class of a new image with at most this probability.
 
     The p-value of a class is the rank of the new score among the n known ones of that class,
@@ -60,6 +60,7 @@ def fit_bounds(is_fake, scores, miscoverage):
         is_fake: Booleans, shape `(images,)`.
         scores: Array of P(fake), of the same shape.
         miscoverage: Float in (0, 1).
+        views: Integer, how many of the scores are of one image.
 
     Returns:
         `(lowest_fake, highest_real)`, as `conformal_sets` takes them.
@@ -73,18 +74,24 @@ def fit_bounds(is_fake, scores, miscoverage):
         [Sadinle, Lei and Wasserman, 2019](https://doi.org/10.1080/01621459.2017.1395341).
     """
     fakes, reals = np.sort(scores[is_fake]), np.sort(scores[~is_fake])[::-1]
-    lowest_fake = fakes[rank_at_rate("abstain", miscoverage, len(fakes), "fake") - 1] - _ROUNDING
-    highest_real = reals[rank_at_rate("abstain", miscoverage, len(reals), "real") - 1] + _ROUNDING
+    fake_rank = rank_at_rate("abstain", miscoverage, len(fakes) // views, "fake", views)
+    real_rank = rank_at_rate("abstain", miscoverage, len(reals) // views, "real", views)
+    lowest_fake, highest_real = fakes[fake_rank - 1] - _ROUNDING, reals[real_rank - 1] + _ROUNDING
     return max(float(lowest_fake), 0.0), min(float(highest_real), 1.0)
 
 
-def rank_at_rate(name, rate, count, kind):
-    """⌊rate (count + 1)⌋, the number of `count` scores that a new one is beyond at this rate."""
+def rank_at_rate(name, rate, count, kind, views=1):
+    """The number of scores of `count` images that a new one is beyond at this rate, or less often.
+
+    It is ⌊rate (count + 1)⌋ of one score an image. Of several views of each, ⌊rate (count + 1)
+    views⌋ - (views - 1): beside a new score there are views - 1 others of its image, which may be
+    beyond it too, among (count + 1) views that are exchangeable image by image.
+    """
     # Rounded, lest 0.07 * 100 = 7.000000000000001 and its like decide.
-    rank = min(math.floor(round(rate * (count + 1), 9)), count)
+    rank = math.floor(round(rate * (count + 1) * views, 9)) - (views - 1)
     if rank < 1:
         raise ValueError(
-            f"`{name}`={rate} needs at least {math.ceil(round(1 / rate, 9)) - 1} {kind} images in "
-            f"`validation`; there are {count}."
+            f"`{name}`={rate} needs at least {math.ceil(round(1 / rate, 9)) - 1} {kind} images to "
+            f"calibrate on; there are {count}."
         )
-    return rank
+    return min(rank, count * views)

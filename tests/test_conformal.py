@@ -43,6 +43,27 @@ def test_sets_cover_new_images_as_promised(num_fakes, num_reals):
         assert share == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / draws))
 
 
+@pytest.mark.parametrize("views", [2, 5])
+def test_views_of_one_image_promise_no_more_than_it_does(views):
+    """The promise holds where views of an image are alike, and where they differ as images do."""
+    rng = np.random.default_rng(0)
+    count, draws = 29, 4000
+    is_fake = np.repeat([True, False], count * views)
+    for alike in (0.0, 1.0):
+        missed = []
+        for _ in range(draws):
+            of_images = np.repeat(rng.normal(size=2 * count + 2), views)
+            views_of_images = of_images * alike + rng.normal(size=of_images.size) * (1 - alike)
+            scores = 1 / (1 + np.exp(-views_of_images))
+            known, new = np.split(scores, [2 * count * views])
+            lowest_fake, highest_real = fit_bounds(is_fake, known, 0.1, views)
+            missed += [new[0] < lowest_fake, new[-1] > highest_real]
+        assert np.mean(missed) <= 0.1 + 4 * np.sqrt(0.09 / (2 * draws))
+        assert np.mean(missed) > 0.03
+    with pytest.raises(ValueError, match=r"needs at least 49 fake images .* there are 29"):
+        fit_bounds(is_fake, np.linspace(0, 1, len(is_fake)), 0.02, views)
+
+
 def test_too_few_images_for_the_rate():
     is_fake = np.arange(27) < 18
     with pytest.raises(ValueError, match=r"needs at least 19 fake images .* there are 18"):

@@ -91,7 +91,7 @@ def classification_dataset(
     `load_image` describes; `y` is the float32 one-hot label of shape `(batch, classes)` with
     columns in the order of `index.class_names`. The last batch is kept, and `len(dataset)` is
     the number of batches. The dataset feeds `fit`, `evaluate` and `predict` on every backend, and
-    has `class_names`, as those of `keras.utils.image_dataset_from_directory` have.
+    has `groups`, and `class_names`, as those of `keras.utils.image_dataset_from_directory` have.
 
     Args:
         index: `ImageIndex` with labels.
@@ -141,7 +141,7 @@ def classification_dataset(
             lambda x, positions: (x, tf.gather(one_hot, positions)),
         )
     # As Keras's own `image_dataset_from_directory` has it; `fit` compares them with the model's.
-    dataset.class_names = index.class_names
+    dataset.class_names, dataset.groups = index.class_names, index.groups
     return dataset
 
 

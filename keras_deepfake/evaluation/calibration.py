@@ -132,7 +132,9 @@ def calibrate(
     )
 
 
-def calibrated_detector(detector, fakes, log_odds, seen, false_positive_rate=None, abstain=None):
+def calibrated_detector(
+    detector, fakes, log_odds, seen, false_positive_rate=None, abstain=None, views=1
+):
     """Make a calibrated copy of a detector from what its members say of images.
 
     Args:
@@ -143,6 +145,7 @@ def calibrated_detector(detector, fakes, log_odds, seen, false_positive_rate=Non
         seen: Digests of the images.
         false_positive_rate: As in `calibrate`.
         abstain: As in `calibrate`.
+        views: Integer, how many rows are of one image.
 
     Returns:
         A new `kd.models.Detector`.
@@ -155,7 +158,7 @@ def calibrated_detector(detector, fakes, log_odds, seen, false_positive_rate=Non
     if false_positive_rate is None:
         threshold = _balanced_threshold(fakes, scores)
     else:
-        threshold = threshold_at_rate(scores[~fakes], false_positive_rate)
+        threshold = threshold_at_rate(scores[~fakes], false_positive_rate, views)
     return Detector(
         **{
             **detector.arguments(),
@@ -165,7 +168,9 @@ def calibrated_detector(detector, fakes, log_odds, seen, false_positive_rate=Non
             "threshold": threshold,
             "false_positive_rate": false_positive_rate,
             "validation_digests": tuple(sorted(seen)[:MAX_DIGESTS]),
-            "conformal_bounds": None if abstain is None else fit_bounds(fakes, scores, abstain),
+            "conformal_bounds": None
+            if abstain is None
+            else fit_bounds(fakes, scores, abstain, views),
             "miscoverage": abstain,
         }
     )
@@ -280,9 +285,10 @@ def _balanced_threshold(labels, scores):
     return float(best[np.argmin(np.abs(best - 0.5))])
 
 
-def threshold_at_rate(real_scores, rate):
+def threshold_at_rate(real_scores, rate, views=1):
     """The lowest threshold that a new real exceeds with a probability of at most `rate`."""
-    exceeding = rank_at_rate("false_positive_rate", rate, len(real_scores), "real")
+    count = len(real_scores) // views
+    exceeding = rank_at_rate("false_positive_rate", rate, count, "real", views)
     # So much above that no rounding on another machine makes the two equal.
     threshold = np.sort(real_scores)[-exceeding] + 1e-6
     if threshold > 1:

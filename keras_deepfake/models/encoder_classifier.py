@@ -250,7 +250,9 @@ class EncoderClassifier(DetectionModel):
 
         Every image is encoded once. The logistic regression on these vectors is convex, and
         scikit-learn solves it: it minimises the mean cross-entropy plus `l2` times the sum of
-        the squared weights of standardised features. Of several penalties it takes the one of
+        the squared weights of standardised features. Of two classes these are the weights of the
+        log-odds, the difference of the kernel's columns; of several under sigmoids, each class is
+        a problem of its own. Of several penalties it takes the one of
         the smallest cross-entropy in 5-fold cross-validation. Standardisation is folded into
         kernel and bias, so that the model stays what it was. The encoder is not trained, and the
         `l1`, `l2` and `dropout` of the constructor, which are those of `fit`, do not act.
@@ -260,7 +262,8 @@ class EncoderClassifier(DetectionModel):
                 is read once.
             y: Labels beside an array: one-hot, or class numbers.
             groups: What images belong together (persons, videos), a value for each; no group is
-                on both sides of the cross-validation. By default those of the index.
+                on both sides of the cross-validation. By default those of the index, or of the
+                index behind a `classification_dataset`.
             l2: Float above 0, or several to choose from. By default from 10 to 10^-5, the
                 strongest first, as far as they help.
             standardize: Boolean, whether each feature is divided by its own deviation. `False`
@@ -306,6 +309,11 @@ class EncoderClassifier(DetectionModel):
         check_classes(self, x, "x")
         if groups is None:
             groups = getattr(x, "groups", None)
+        if groups is not None and getattr(x, "shuffled_order", None) is not None:
+            raise ValueError(
+                "`x` must not be shuffled where images have groups, as nobody could tell whose "
+                "group each is; give the `ImageIndex`, or a dataset with `shuffle_buffer=0`."
+            )
         if y is not None and len(getattr(x, "shape", ())) != 4:
             raise ValueError(
                 "`y` must be left out unless `x` is an array of images: an `ImageIndex` and a "
@@ -317,8 +325,11 @@ class EncoderClassifier(DetectionModel):
             check_solvable(known, len(self.class_names), groups, l2, seed=seed)
 
         head = self.get_layer("head")
+        encoder = keras.Model(self.inputs[0], head.input)
+        # Which holds for images of any size where the classifier does.
+        encoder.input_spec = self.input_spec
         features, labels = encode(
-            keras.Model(self.inputs[0], head.input),
+            encoder,
             x if y is None else (x, np.array(known)),
             image_size=self._image_size(),
             batch_size=batch_size,

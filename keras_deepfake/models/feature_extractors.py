@@ -6,6 +6,8 @@ import math
 import keras
 
 from keras_deepfake.layers import MomentPooling
+from keras_deepfake.models._encoders import data_format_of
+from keras_deepfake.models.model_copy import copy_model
 
 
 def feature_extractor(network, until=None, name=None):
@@ -23,7 +25,8 @@ def feature_extractor(network, until=None, name=None):
 
     Returns:
         A functional Keras model, sharing the layers of the network, that ends at what the layer
-        gives, or for several layers in a vector.
+        gives, or for several layers in a vector. Of a network that holds networks it has copies
+        of all their layers.
 
     Raises:
         ValueError: If the network is not built as a graph, has no such layer, or a layer gives
@@ -49,16 +52,45 @@ def feature_extractor(network, until=None, name=None):
     names = [until] if isinstance(until, str) else until
     if not isinstance(names, (tuple, list)) or not names:
         raise ValueError(f"`until` must be the name of a layer, or several; got {until!r}.")
+    names = [_innermost(network, layer) for layer in names]
+    network = without_networks(network)
     outputs = [find_layer(network, layer).output for layer in names]
     if len(outputs) == 1:
         return keras.Model(network.inputs[0], outputs[0], name=name)
-    vectors = [pooled(x) for x in outputs]
+    vectors = [pooled(x, network) for x in outputs]
     features = keras.layers.Concatenate(name="features")(vectors)
     return keras.Model(network.inputs[0], features, name=name)
 
 
-def pooled(outputs):
-    """A vector of the statistics of a map or of tokens; a vector stays as it is."""
+def without_networks(network):
+    """The network, or, where layers of it are networks, a copy that has their layers instead."""
+    if not any(map(_is_network, network.layers)):
+        return network
+
+    def call(layer, *args, **kwargs):
+        return (layer.call if _is_network(layer) else layer)(*args, **kwargs)
+
+    # Sequential ones are not cloned in this way.
+    graph = keras.Model(network.inputs[0], network.outputs[0], name=network.name)
+    graph = keras.models.clone_model(graph, clone_function=lambda layer: layer, call_function=call)
+    # Layers that are part of one graph alone.
+    return without_networks(copy_model(graph))
+
+
+def _is_network(layer):
+    return isinstance(layer, keras.Model) and bool(getattr(layer, "inputs", None))
+
+
+def _innermost(network, name):
+    """The name of a layer, or of the layer in which the network of this name ends."""
+    for layer in network.layers:
+        if layer.name == name and _is_network(layer):
+            return _innermost(layer, layer.layers[-1].name)
+    return name
+
+
+def pooled(outputs, network):
+    """A vector of the statistics of a network's map or tokens; a vector stays as it is."""
     shape = outputs.shape
     if len(shape) == 2:
         return outputs
@@ -68,7 +100,8 @@ def pooled(outputs):
             f"output shape {tuple(shape)}."
         )
     others = _tokens_beside_patches(shape[1]) if len(shape) == 3 else 0
-    return MomentPooling(2, others > 0, num_register_tokens=max(others - 1, 0))(outputs)
+    registers = max(others - 1, 0)
+    return MomentPooling(2, others > 0, registers, data_format_of(network))(outputs)
 
 
 def _tokens_beside_patches(count):

@@ -1,6 +1,7 @@
 """Networks of `keras.applications` as encoders of images in [0, 1]."""
 
 import importlib
+import os
 
 import keras
 import numpy as np
@@ -48,6 +49,8 @@ def pretrained_encoder(name, image_shape=(None, None, 3), weights="imagenet", un
     image_shape = _check_shape(image_shape)
     if weights is not None:
         weights = str(check_path("weights", weights))
+        if weights != "imagenet" and not os.path.isfile(weights):
+            raise OSError(f"`weights`={weights!r}: there is no such file.")
     with own_name_scope(name):
         images = keras.Input(image_shape, name="images")
         network = _load(make, name, _preprocessed(images, make), image_shape, weights)
@@ -56,10 +59,11 @@ def pretrained_encoder(name, image_shape=(None, None, 3), weights="imagenet", un
 
 def _check_shape(image_shape):
     axes = image_shape if isinstance(image_shape, (tuple, list)) else ()
-    if len(axes) != 3:
+    channel_axis = 0 if keras.config.image_data_format() == "channels_first" else 2
+    if len(axes) != 3 or axes[channel_axis] != 3:
         raise ValueError(
-            "`image_shape` must be height, width and channels, such as (224, 224, 3) or (None, "
-            f"None, 3); got {image_shape!r}."
+            "`image_shape` must be height, width and the 3 channels of RGB in Keras's data "
+            f"format, such as (224, 224, 3) or (None, None, 3); got {image_shape!r}."
         )
     return tuple(
         None if axis is None else check_integer("image_shape", axis, 1, MOST_PLACES)

@@ -49,8 +49,10 @@ def solve_head(
     """Solve a logistic regression to its optimum.
 
     It minimises the mean cross-entropy plus `l2` times the sum of the squared weights of
-    standardised features. With several penalties, each is tried by cross-validation in which no
-    group is on both sides, and that of the smallest cross-entropy is taken.
+    standardised features: of two classes those of their log-odds, the difference of two columns
+    of the kernel; of several under sigmoids each class is a problem of its own. With several
+    penalties, each is tried by cross-validation in which no group is on both sides, and that of
+    the smallest cross-entropy is taken.
 
     Args:
         features: Float array `(images, features)`.

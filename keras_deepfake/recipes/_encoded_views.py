@@ -9,7 +9,7 @@ import numpy as np
 from keras_deepfake._files import atomic_write
 from keras_deepfake._pixels import to_numpy
 from keras_deepfake.layers import RandomDegradation, SelfBlendedImages
-from keras_deepfake.models.image_batches import image_batches, image_layout
+from keras_deepfake.models.image_batches import image_batches
 from keras_deepfake.models.prediction import check_finite_weights, predict_batch
 
 # Images between two notes of how far the work is.
@@ -163,8 +163,6 @@ def _encode_block(encoder, index, is_fake, view, positions, block, seed):
     row = 0
     for images, fakes, of_images in made_images(index, is_fake, view, positions, seed):
         rows = slice(row, row + len(images))
-        if image_layout(encoder.input_shape)[1]:
-            images = np.moveaxis(images, -1, 1)
         vectors = [
             predict_batch(encoder, images[first : first + BLOCK])
             for first in range(0, len(images), BLOCK)

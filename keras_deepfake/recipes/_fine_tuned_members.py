@@ -99,7 +99,7 @@ class MadeBatches(keras.utils.PyDataset):
     def __init__(self, encoder, index, is_fake, views, fake_index, seed):
         super().__init__()
         self.index, self.is_fake, self.views, self.seed = index, is_fake, views, seed
-        self.channels_first, self.fake_index = encoder.channels_first, fake_index
+        self.fake_index = fake_index
         # Those of an encoder of any size are as large as usual images allow.
         usual = np.median(usual_sizes(index), axis=0).astype(int)
         self.size = tuple(
@@ -125,8 +125,6 @@ class MadeBatches(keras.utils.PyDataset):
             windows.append(np.where(is_flipped[:, None, None, None], images[:, :, ::-1], images))
             labels.append(np.where(fakes, self.fake_index, 1 - self.fake_index))
         windows = np.concatenate(windows)
-        if self.channels_first:
-            windows = np.moveaxis(windows, -1, 1)
         return windows, np.eye(2, dtype="float32")[np.concatenate(labels)]
 
     def _batches(self):

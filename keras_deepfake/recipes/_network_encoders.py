@@ -12,7 +12,7 @@ import numpy as np
 from keras_deepfake.datasets import load_image
 from keras_deepfake.layers import NativeCrop, ResidualCooccurrence
 from keras_deepfake.models import load_model, pretrained_encoder
-from keras_deepfake.models.feature_extractors import find_layer, pooled
+from keras_deepfake.models.feature_extractors import find_layer, pooled, without_networks
 from keras_deepfake.models.image_batches import image_layout
 
 # Depths of a network to choose among: each costs memory, and neighbours say the same.
@@ -25,7 +25,7 @@ class NetworkEncoder(NamedTuple):
 
     Attributes:
         name: What it is called in the results.
-        network: Keras model.
+        network: Keras model of images with colour last, of whose layers none is a network.
         depths: Names of the layers whose statistics are the features; of several the recipe may
             choose.
         is_fixed: Whether all depths are to be used.
@@ -53,13 +53,7 @@ class NetworkEncoder(NamedTuple):
     @property
     def size(self):
         """Height and width of the network's input, each `None` where any will do."""
-        shape = self.network.inputs[0].shape[1:]
-        return shape[1:] if self.channels_first else shape[:2]
-
-    @property
-    def channels_first(self):
-        """Whether colour is the first axis of an image."""
-        return image_layout(self.network.inputs[0].shape)[1]
+        return self.network.inputs[0].shape[1:3]
 
     def crops_per_side(self, index):
         """How many windows of the network's size fit beside each other into a usual image."""
@@ -77,16 +71,15 @@ def usual_sizes(index):
 
 def encoder_model(encoder, crops_per_side=1):
     """The Keras model from images of any size to one vector, and the width of each depth."""
-    images = encoder.network.inputs[0]
-    parts = [pooled(encoder.network.get_layer(depth).output) for depth in encoder.depths]
+    network = encoder.network
+    parts = [pooled(network.get_layer(depth).output, network) for depth in encoder.depths]
+    images = network.inputs[0]
     if None not in encoder.size:
         core = keras.Model(images, parts, name=encoder.name)
-        shape = (3, None, None) if encoder.channels_first else (None, None, 3)
-        images = keras.Input(shape, name="images")
+        images = keras.Input((None, None, 3), name="images")
         places = [0.5] if crops_per_side == 1 else np.linspace(0, 1, crops_per_side).tolist()
-        data_format = "channels_first" if encoder.channels_first else "channels_last"
         crops = [
-            keras.tree.flatten(core(NativeCrop(encoder.size, (y, x), data_format)(images)))
+            keras.tree.flatten(core(NativeCrop(encoder.size, (y, x), "channels_last")(images)))
             for y in places
             for x in places
         ]
@@ -142,6 +135,13 @@ def read_encoder(encoder, argument="encoder"):
             f"`{argument}` must take one batch of RGB images; {network.name!r} takes "
             f"{[tuple(x.shape) for x in inputs]}."
         )
+    _, channels_first = image_layout(inputs[0].shape)
+    if channels_first:
+        # Members of a detector take images of one layout.
+        images = keras.Input((*inputs[0].shape[2:], 3), name="images")
+        moved = keras.layers.Permute((3, 1, 2), name="colour_first")(images)
+        network = keras.Model(images, network(moved), name=network.name)
+    network = without_networks(network)
     if layers is not None:
         depths = tuple(layers.split(","))
         for depth in depths:
@@ -157,11 +157,14 @@ def read_encoder(encoder, argument="encoder"):
 def cut_points(network):
     """Names of layers through which all of a network goes, spread over its depth."""
     candidates, weighted = [], 0
+    # What is the same for all images, such as the places of patches, leads past no layer.
+    outputs = keras.tree.flatten([layer.output for layer in network.layers])
+    constants = [output for output in outputs if output.shape[:1] != (None,)]
     for layer in network.layers:
         weighted += bool(layer.weights)
         if not weighted or isinstance(layer.output, list) or len(layer.output.shape) < 3:
             continue
-        if layer is not network.layers[-1] and not _is_cut(network, layer):
+        if layer is not network.layers[-1] and not _is_cut(network, layer, constants):
             continue
         candidates.append((weighted, layer.name))
     depths = np.array([depth for depth, _ in candidates])
@@ -174,10 +177,10 @@ def cut_points(network):
     return tuple(candidates[place][1] for place in sorted(chosen))
 
 
-def _is_cut(network, layer):
-    """Whether all that follows in a network comes from the output of this layer alone."""
+def _is_cut(network, layer, constants):
+    """Whether all that follows in a network comes from the output of this layer and constants."""
     try:
-        keras.Model(layer.output, network.outputs[0])
+        keras.Model([layer.output, *constants], network.outputs[0])
     except ValueError:
         return False
     return True

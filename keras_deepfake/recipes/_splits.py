@@ -1,10 +1,15 @@
 """Parts for pretraining and training of which none has seen the test images."""
 
+import collections
 import hashlib
 import json
 import os
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from keras_deepfake.models.solved_head import group_numbers
 
 
 def split_with_pretraining(index, fractions, seed, subset=1.0, unlabelled=None):
@@ -83,6 +88,24 @@ def leave_out(index, held_out, name):
             "and others of their groups; give other images."
         )
     return index.take(np.array(kept))
+
+
+def groups_with_copies(index):
+    """The number of each image's group; copies of the same bytes, and their groups, are one."""
+    sizes = [os.path.getsize(path) for path in index.paths]
+    counts = collections.Counter(sizes)
+    units = list(index.groups or range(len(index)))
+    # Each image links its group to what its file holds, where others are as long.
+    contents = [
+        _digest(path) if counts[size] > 1 else place
+        for place, (path, size) in enumerate(zip(index.paths, sizes, strict=True))
+    ]
+    left, right = group_numbers(units), group_numbers(contents)
+    count = left.max() + 1
+    links = coo_array(
+        (np.ones(len(left)), (left, count + right)), shape=2 * [count + right.max() + 1]
+    )
+    return connected_components(links, directed=False)[1][left]
 
 
 def unused_note(index):

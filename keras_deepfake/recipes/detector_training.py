@@ -27,8 +27,8 @@ from keras_deepfake.evaluation.calibration import calibrated_detector, check_rat
 from keras_deepfake.evaluation.predictions import scored_rows
 from keras_deepfake.models import Detector
 from keras_deepfake.models.image_batches import image_batches
-from keras_deepfake.models.solved_head import check_solvable, group_numbers
-from keras_deepfake.recipes._encoded_views import View, encode_views, make_views
+from keras_deepfake.models.solved_head import check_solvable
+from keras_deepfake.recipes._encoded_views import View, encode_views, made_images, make_views
 from keras_deepfake.recipes._fine_tuned_members import NUM_FOLDS, fine_tune_member
 from keras_deepfake.recipes._network_encoders import (
     cooccurrence_encoder,
@@ -37,7 +37,12 @@ from keras_deepfake.recipes._network_encoders import (
 )
 from keras_deepfake.recipes._run_folders import check_output, run_folder
 from keras_deepfake.recipes._solved_members import solve_member
-from keras_deepfake.recipes._splits import index_digest, leave_out, unused_note
+from keras_deepfake.recipes._splits import (
+    groups_with_copies,
+    index_digest,
+    leave_out,
+    unused_note,
+)
 from keras_deepfake.recipes._synthetic_data import synthetic_faces_index
 from keras_deepfake.recipes._tables import save_model, with_notes
 
@@ -203,18 +208,21 @@ def train_detector(
         )
     if is_unlabelled:
         origin += " There were no fakes to test on: the fakes are blends of test photographs."
-    unused = "" if is_unlabelled else unused_note(index)
+    # Photographs are none the less for few fakes that only test.
+    is_balanced = fakes != "blended"
+    unused = unused_note(index) if is_balanced else ""
     origin += unused
-    images = index if is_unlabelled else index.balanced(seed=seed)
+    images = index.balanced(seed=seed) if is_balanced else index
     train, test = images.split((1 - _TEST_SHARE, _TEST_SHARE), seed=seed)
     train = leave_out(train, test, "index")
     is_fake = np.zeros(len(train), bool) if is_unlabelled else train.labels == fake_index
     views = make_views(is_fake, fakes, copies)
-    groups = group_numbers(train.groups or range(len(train)))
+    groups = groups_with_copies(train)
     _check_training(
         views, is_fake, groups, fakes, tuned is not None, seed, false_positive_rate, abstain
     )
     crops = [encoder.crops_per_side(train) for encoder in encoders]
+    models = list(map(encoder_model, encoders, crops))
     identity = {
         "index": index_digest(index),
         "encoders": [encoder.digest() for encoder in encoders],
@@ -234,7 +242,7 @@ def train_detector(
         members = []
         for number, encoder in enumerate(encoders):
             say(f"Encoding by {encoder.name}")
-            model, widths = encoder_model(encoder, crops[number])
+            model, widths = models[number]
             encoded = encode_views(
                 model, train, is_fake, views, run.state / str(number), seed, verbose
             )
@@ -268,13 +276,25 @@ def train_detector(
             )
             members.append(member)
         detector, notes = _calibrated(
-            members, encoded, class_names, fake_index, fakes, train, false_positive_rate, abstain
+            members,
+            encoded,
+            class_names,
+            fake_index,
+            fakes,
+            train,
+            false_positive_rate,
+            abstain,
+            num_views=max(1, copies) if fakes == "blended" else 1 + copies,
         )
         save_model(detector, run.results / "detector.keras")
 
         say("Evaluation on the test images")
-        data = _blended_test(test, fake_index, seed) if is_unlabelled else test
-        report = evaluate_detector(detector, data, verbose=verbose, batch_size=32)
+        data, test_groups = test, None
+        if is_unlabelled:
+            data, test_groups = _blended_test(test, fake_index, seed)
+        report = evaluate_detector(
+            detector, data, groups=test_groups, verbose=verbose, batch_size=32
+        )
         predictions = _predictions(detector, test, None if is_unlabelled else report.scores)
         predictions.to_csv(run.results / "predictions.csv")
         told = [
@@ -316,14 +336,14 @@ def _check_training(views, is_fake, groups, fakes, is_tuned, seed, false_positiv
     check_solvable(labels, 2, groups[positions].tolist(), seed=seed)
     if is_tuned:
         check_solvable(labels, 2, groups[positions].tolist(), num_folds=NUM_FOLDS, seed=seed)
-    if fakes == "both":
-        labels = is_fake[np.concatenate([v.positions for v in views if v.name != "blended"])]
-    num_fakes = int(np.sum(labels))
-    check_rates(num_fakes, len(labels) - num_fakes, false_positive_rate, abstain)
+    num_reals = np.count_nonzero(~is_fake)
+    # Each blend is of a real.
+    num_fakes = num_reals if fakes == "blended" else np.count_nonzero(is_fake)
+    check_rates(num_fakes, num_reals, false_positive_rate, abstain)
 
 
 def _calibrated(
-    members, encoded, class_names, fake_index, fakes, train, false_positive_rate, abstain
+    members, encoded, class_names, fake_index, fakes, train, false_positive_rate, abstain, num_views
 ):
     """The calibrated detector, and what calibration warns of, which belongs on the page."""
     detector = Detector(
@@ -332,8 +352,8 @@ def _calibrated(
     # Where there are real fakes, those made here only help to train.
     rows = np.full(len(encoded.is_fake), True) if fakes == "blended" else ~encoded.is_blended
     log_odds = np.stack([member.log_odds for member in members], axis=1)
-    seen = set()
-    for batch in image_batches(train, detector.input_shape):
+    used, seen = np.unique(encoded.positions[rows]), set()
+    for batch in image_batches(train.take(used), detector.input_shape):
         seen.update(digests(batch.pixels))
     return with_notes(
         calibrated_detector,
@@ -343,18 +363,20 @@ def _calibrated(
         seen,
         false_positive_rate,
         abstain,
+        num_views,
     )
 
 
 def _blended_test(test, fake_index, seed):
-    """Photographs and their blends, where there are no other fakes."""
-    view = View("blended", np.arange(min(len(test), 500)))
-    batches = []
-    for batch in image_batches(test.take(view.positions), (None, None, None, 3)):
-        batch.check_read()
-        images, made_fake = view.apply(batch.pixels, seed)
-        batches.append((images, np.where(made_fake, fake_index, 1 - fake_index)))
-    return iter(batches)
+    """Photographs and their blends, where there are no other fakes, and the group of each."""
+    positions = np.arange(min(len(test), 500))
+    view, is_fake = View("blended", positions), np.zeros(len(test), bool)
+    images, fakes, of_images = zip(
+        *made_images(test, is_fake, view, positions, (seed,)), strict=True
+    )
+    labels = [np.where(fake, fake_index, 1 - fake_index) for fake in fakes]
+    groups = test.groups or range(len(test))
+    return zip(images, labels, strict=True), [groups[i] for i in np.concatenate(of_images)]
 
 
 def _predictions(detector, test, scores):

@@ -129,8 +129,11 @@ def test_weights_that_cannot_be_downloaded(monkeypatch):
         ({"until": 3}, "`until` must be the name of a layer"),
         ({"until": ()}, "`until` must be the name of a layer"),
         ({"weights": 5}, "`weights` must be a path"),
+        ({"weights": "missing.h5"}, "`weights`='missing.h5': there is no such file"),
+        ({"image_shape": (64, 64, 1)}, "the 3 channels of RGB"),
+        ({"image_shape": (3, 64, 64)}, "the 3 channels of RGB"),
     ],
 )
 def test_wrong_arguments(arguments, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(OSError if "no such file" in message else ValueError, match=message):
         pretrained_encoder(**{"name": "VGG16", "weights": None, **arguments})

@@ -141,6 +141,19 @@ def test_the_classifier_says_what_the_solution_says(faces, activation, tmp_path)
     np.testing.assert_array_equal(reloaded.predict(faces[0], verbose=0), probabilities)
 
 
+def test_images_of_another_size_than_the_input(faces):
+    """Those that the classifier predicts on."""
+    inputs = keras.Input((16, 16, 3))
+    encoder = keras.Model(inputs, keras.layers.Conv2D(3, 3)(inputs))
+    classifier = kd.models.EncoderClassifier(encoder, pooling="avg")
+    solution = classifier.fit_head(*faces, l2=1e-3, verbose=0)
+    assert solution.kernel.shape == (3, 2)
+    maps = keras.ops.convert_to_numpy(encoder.layers[-1](faces[0]))
+    expected = maps.mean(axis=(1, 2)) @ solution.kernel + solution.bias
+    probabilities = classifier.predict(faces[0], verbose=0)
+    np.testing.assert_allclose(probabilities, softmax(expected), atol=1e-5)
+
+
 @pytest.mark.once
 def test_more_classes_than_two(faces):
     labels = np.arange(40) % 4
@@ -172,6 +185,12 @@ def test_every_source_of_images_gives_the_same_head(faces, tmp_path):
     for solution in solutions[1:]:
         assert solution.losses == pytest.approx(solutions[0].losses, rel=1e-4)
         np.testing.assert_allclose(solution.kernel, solutions[0].kernel, rtol=1e-2, atol=1e-4)
+    own_groups = make_classifier().fit_head(dataset, batch_size=16, verbose=0)
+    assert own_groups.losses == pytest.approx(solutions[0].losses, rel=1e-4)
+    shuffled = kd.datasets.classification_dataset(index, (8, 8), shuffle_buffer=9, seed=0)
+    for arguments in ({}, {"groups": groups}):
+        with pytest.raises(ValueError, match="`x` must not be shuffled where images have groups"):
+            make_classifier().fit_head(shuffled, verbose=0, **arguments)
     with pytest.raises(ValueError, match="labels of the one"):
         make_classifier(class_names=("real", "fake")).fit_head(index, verbose=0)
 

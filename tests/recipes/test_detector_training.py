@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import keras_deepfake as kd
+from keras_deepfake.evaluation.calibration import digests
 from keras_deepfake.recipes import _encoded_views, detector_training
 from keras_deepfake.recipes._encoded_views import View, encode_views
 from keras_deepfake.recipes._network_encoders import (
@@ -25,6 +26,10 @@ def make_network(name="network", size=24, seed=0):
         y = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name=f"conv_{i}")(x)
         x = keras.layers.Add(name=f"block_{i}")([x, y])
     return keras.Model(images, x, name=name)
+
+
+def scaled_layer():
+    return keras.layers.Rescaling(2.0, -1.0, name="scaled")
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +162,34 @@ def test_photographs_alone(faces, tmp_path):
     assert result.detector.class_names == ("fake", "real")
 
 
+def test_fakes_that_only_test_cost_no_photographs(faces, tmp_path):
+    index = index_of(faces)
+    index = index.take(
+        np.append(np.flatnonzero(index.labels == 0)[:6], np.flatnonzero(index.labels))
+    )
+    result = kd.recipes.train_detector(
+        index, make_network(), tmp_path / "detector", fakes="blended", verbose=0
+    )
+    metrics = json.loads((tmp_path / "detector" / "metrics.json").read_text())
+    assert sum(metrics["images"].values()) == 36
+    # The fakes among the training images calibrated nothing.
+    tested = {row.path for row in result.predictions}
+    others = index.take(np.array([i for i, path in enumerate(index.paths) if path not in tested]))
+    images = [kd.datasets.load_image(path) for path in others.paths]
+    seen = {*digests(images)} & {*result.detector.validation_digests}
+    assert len(seen) == np.count_nonzero(others.labels)
+
+
+def test_persons_of_unlabelled_photographs_make_the_intervals(faces, tmp_path):
+    paths = kd.datasets.ImageIndex.from_directory(
+        faces / "real", class_names=None, groups=lambda path: path.split("_")[-2][-3:]
+    )
+    result = kd.recipes.train_detector(
+        paths, make_network(), tmp_path / "detector", fakes="blended", verbose=0
+    )
+    assert not any("No groups" in note for note in result.report.notes)
+
+
 def test_the_head_of_a_member_is_that_of_its_encoded_views(faces, tmp_path):
     index = index_of(faces)
     is_fake = index.labels == 0
@@ -226,6 +259,44 @@ class TestDepths:
         windows = [images[:, y : y + 24, x : x + 24] for y in (0, 6) for x in (0, 16)]
         expected = np.mean([one.predict(window, verbose=0) for window in windows], axis=0)
         np.testing.assert_allclose(model.predict(images, verbose=0), expected, atol=1e-5)
+
+    def test_what_is_the_same_for_all_images_leads_past_no_layer(self):
+        """As the places of patches that every block of DINOv3 is given."""
+        images = keras.Input((4, 6), name="images")
+        places = keras.layers.Lambda(lambda x: x[0] * 0.0, output_shape=None, name="places")
+        x = keras.layers.Dense(6, name="block_0")(images)
+        shared = places(images)
+        for i in range(1, 4):
+            x = keras.layers.Dense(6, name=f"block_{i}")(x + shared)
+        assert shared.shape == (4, 6)
+        names = ("block_0", "block_1", "block_2", "block_3")
+        assert set(names) <= set(cut_points(keras.Model(images, x)))
+
+    def test_a_network_within_a_network_is_cut_too(self):
+        network = make_network()
+        images = keras.Input((24, 24, 3))
+        scaled = keras.layers.Rescaling(2.0, -1.0, name="scaled")(images)
+        whole = keras.Model(images, network(scaled), name="whole")
+        sequence = keras.Sequential([keras.Input((24, 24, 3)), scaled_layer(), network])
+        pixels = np.random.default_rng(0).random((2, 24, 24, 3), "float32")
+        for outer in (whole, sequence, keras.Sequential([keras.Input((24, 24, 3)), whole])):
+            encoder = read_encoder(outer)
+            assert encoder.depths == cut_points(network)
+            np.testing.assert_array_equal(
+                encoder.network.predict(pixels, verbose=0), outer.predict(pixels, verbose=0)
+            )
+
+    def test_colour_comes_last_whatever_the_network_takes(self):
+        images = keras.Input((3, 8, 10))
+        x = keras.layers.Permute((2, 3, 1))(images)
+        x = keras.layers.Conv2D(4, 3, data_format="channels_last", name="conv")(x)
+        model, widths = encoder_model(read_encoder(keras.Model(images, x, name="first")))
+        assert model.input_shape == (None, None, None, 3)
+        assert widths == [8]
+        pixels = np.random.default_rng(0).random((2, 8, 10, 3), "float32")
+        maps = keras.Model(images, x).predict(np.moveaxis(pixels, -1, 1), verbose=0)
+        expected = np.concatenate([maps.mean(axis=(1, 2)), maps.std(axis=(1, 2))], axis=1)
+        np.testing.assert_allclose(model.predict(pixels, verbose=0), expected, atol=1e-5)
 
 
 class TestEncoders:
@@ -311,6 +382,9 @@ def test_photographs_need_blends(faces):
         ({"abstain": "x"}, "`abstain` must be a finite number above 0"),
         ({"false_positive_rate": 0.001}, "`false_positive_rate`=0.001 needs at least 999 real"),
         ({"abstain": 0.001}, "`abstain`=0.001 needs at least 999 fake images"),
+        # Copies of an image tell nothing new of how images scatter.
+        ({"abstain": 0.01, "copies": 9}, "`abstain`=0.01 needs at least 99 fake images"),
+        ({"false_positive_rate": 0.03, "copies": 4}, "needs at least 33 real .* there are 25"),
     ],
 )
 def test_what_calibration_refuses_is_told_before_anything_is_encoded(

@@ -9,6 +9,7 @@ from keras.utils import save_img
 
 from keras_deepfake.datasets import ImageIndex
 from keras_deepfake.recipes._splits import (
+    groups_with_copies,
     index_digest,
     leave_out,
     split_with_pretraining,
@@ -104,6 +105,18 @@ def test_copies_among_the_labelled_images_are_left_out(with_unlabelled, faces):
     )
     assert num_left_out > 0
     assert not test & (train | validation | pretrained)
+
+
+def test_copies_and_their_persons_are_one_group(faces):
+    shutil.copy(faces / "fake" / "p0_0.png", faces / "real" / "p5_9.png")
+    shutil.copy(faces / "fake" / "p0_1.png", faces / "fake" / "p6_9.png")
+    index = ImageIndex.from_directory(faces, groups=person)
+    found = dict(zip(map(os.path.basename, index.paths), groups_with_copies(index), strict=True))
+    together = {name for name, group in found.items() if group == found["p0_0.png"]}
+    assert {name[:2] for name in together} == {"p0", "p5", "p6"}
+    assert len(set(found.values())) == 8 - 2
+    without = ImageIndex.from_directory(faces)
+    assert len(set(groups_with_copies(without))) == len(without) - 2
 
 
 def test_digest_tells_other_data(faces):
