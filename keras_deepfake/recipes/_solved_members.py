@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import keras
 import numpy as np
 
 from keras_deepfake.models import EncoderClassifier
@@ -9,8 +10,10 @@ from keras_deepfake.models.log_odds import log_odds
 from keras_deepfake.models.solved_head import solve_head
 from keras_deepfake.recipes._network_encoders import encoder_model
 
-# Enough to tell depths apart; each combination that is tried is solved several times.
+# Enough to tell depths apart, for each kind; each combination is solved several times.
 MOST_ROWS_TO_CHOOSE = 1000
+# Of a kind of fakes that the head tells apart, and how many kinds it does.
+LEAST_IMAGES, LEAST_GROUPS, MOST_KINDS = 50, 5, 10
 
 
 class Member(NamedTuple):
@@ -18,7 +21,7 @@ class Member(NamedTuple):
 
     Attributes:
         name: What it is called in the results.
-        classifier: `EncoderClassifier`.
+        classifier: Keras model of two columns of probabilities.
         depths: Names of the layers whose statistics it uses.
         l2: Float, the penalty of a head that was solved; `None` where all was trained.
         losses: Dictionary from combinations of depths that were tried, as a text, to the
@@ -27,24 +30,64 @@ class Member(NamedTuple):
     """
 
     name: str
-    classifier: EncoderClassifier
+    classifier: keras.Model
     depths: tuple
     l2: float | None
     losses: dict
     log_odds: np.ndarray
 
 
-def solve_member(encoder, views, widths, groups, class_names, fake_index, crops_per_side, seed):
+def number_kinds(kinds, is_fake, groups):
+    """Number the kinds of fakes that are worth a column of the head.
+
+    Args:
+        kinds: The kind of each image.
+        is_fake: Boolean array.
+        groups: Integer array, the group of each image.
+
+    Returns:
+        An integer array, 0 for real images and from 1 on the kind of fake ones; and the names of
+        the kinds, the largest first. Kinds of few images, or of fewer groups than the
+        cross-validation has parts, are together, or with the largest.
+    """
+    kinds = np.array(list(map(str, kinds)))
+    names, counts = np.unique(kinds[is_fake], return_counts=True)
+    names = names[np.argsort(-counts, kind="stable")].tolist()
+
+    def is_enough(images):
+        return len(images) >= LEAST_IMAGES and len(np.unique(groups[images])) >= LEAST_GROUPS
+
+    large = [name for name in names if is_enough(np.flatnonzero(is_fake & (kinds == name)))]
+    large = large[:MOST_KINDS]
+    if len(large) < 2:
+        return is_fake.astype(int), ["fake"]
+    numbers = np.where(is_fake, 1, 0)
+    for number, name in enumerate(large, 1):
+        numbers[is_fake & (kinds == name)] = number
+    others = np.flatnonzero(is_fake & ~np.isin(kinds, large))
+    if is_enough(others):
+        numbers[others] = len(large) + 1
+        large.append("others")
+    return numbers, large
+
+
+def solve_member(encoder, views, widths, groups, kinds, class_names, fake_index, crops, seed):
     """Choose the depths of an encoder, solve its head, and make the classifier.
+
+    Where there are several kinds of fakes, the head tells each of them from the reals, and P(fake)
+    is the sum of theirs: one plane does not divide all of them from the reals as well as one for
+    each does.
 
     Args:
         encoder: `NetworkEncoder`.
         views: `EncodedViews` of all its depths.
         widths: Integers, how many features each depth has.
         groups: Array, the group of each row; rows of one image share theirs.
+        kinds: Pair of an integer array, 0 for real rows and the number of its kind, from 1 on, for
+            each fake one; and the names of the kinds.
         class_names: Two strings.
         fake_index: 0 or 1.
-        crops_per_side: Integer.
+        crops: Integer, how many windows fit beside each other into an image.
         seed: Integer, of the cross-validation.
 
     Returns:
@@ -52,13 +95,13 @@ def solve_member(encoder, views, widths, groups, class_names, fake_index, crops_
     """
     ends = np.cumsum(widths)
     columns = [np.arange(end - width, end) for end, width in zip(ends, widths, strict=True)]
-    labels = np.where(views.is_fake, fake_index, 1 - fake_index)
+    labels, names = kinds
 
     def solve(chosen, rows):
         return solve_head(
             np.asarray(views.features[rows][:, np.concatenate([columns[i] for i in chosen])]),
             labels[rows],
-            2,
+            1 + len(names),
             groups=groups[rows].tolist(),
             standardize=encoder.standardize,
             seed=seed,
@@ -66,31 +109,62 @@ def solve_member(encoder, views, widths, groups, class_names, fake_index, crops_
 
     chosen, losses = list(range(len(widths))), {}
     if not encoder.is_fixed and len(widths) > 1:
-        rows = np.random.default_rng(seed).permutation(len(labels))[:MOST_ROWS_TO_CHOOSE]
-        chosen, losses = _choose(len(widths), lambda depths: solve(depths, np.sort(rows)))
+        rows = np.random.default_rng(seed).permutation(len(labels))
+        rows = np.sort(rows[: MOST_ROWS_TO_CHOOSE * len(names)])
+
+        def loss(depths):
+            said = _of_fake(solve(depths, rows).probabilities)
+            margins = np.where(labels[rows] > 0, said, -said)
+            return float(np.mean(np.logaddexp(0.0, -margins)))
+
+        chosen, losses = _choose(len(widths), loss)
     solution = solve(chosen, np.arange(len(labels)))
     depths = tuple(encoder.depths[i] for i in chosen)
-    model, _ = encoder_model(encoder._replace(depths=depths), crops_per_side)
-    classifier = EncoderClassifier(model, class_names, pooling=None, name=f"{encoder.name}_head")
-    classifier.get_layer("head").set_weights([solution.kernel, solution.bias])
+    model, _ = encoder_model(encoder._replace(depths=depths), crops)
     return Member(
         encoder.name,
-        classifier,
+        _classifier(model, solution, names, class_names, fake_index, f"{encoder.name}_head"),
         depths,
         solution.l2,
         {", ".join(encoder.depths[i] for i in tried): loss for tried, loss in losses.items()},
-        log_odds(solution.probabilities, fake_index),
+        _of_fake(solution.probabilities),
     )
 
 
-def _choose(count, solve):
+def _of_fake(probabilities):
+    """Log-odds of fake, of which the first column is the only one that is not."""
+    real, *kinds = probabilities.T
+    return log_odds(np.stack([np.sum(kinds, axis=0), real], axis=1), 0)
+
+
+def _classifier(model, solution, kinds, class_names, fake_index, name):
+    """A Keras model of the two classes."""
+    if len(kinds) == 1:
+        classifier = EncoderClassifier(model, class_names, pooling=None, name=name)
+        order = [1, 0] if fake_index == 0 else [0, 1]
+        weights = [solution.kernel[:, order], solution.bias[order]]
+        classifier.get_layer("head").set_weights(weights)
+        return classifier
+    fake, real = class_names[fake_index], class_names[1 - fake_index]
+    of_kinds = [real, *(f"{fake}/{kind}" for kind in kinds)]
+    classifier = EncoderClassifier(model, of_kinds, pooling=None, name=f"{name}_of_kinds")
+    classifier.get_layer("head").set_weights([solution.kernel, solution.bias])
+    images = keras.Input(classifier.input_shape[1:], name="images")
+    total = keras.layers.Dense(2, use_bias=False, trainable=False, dtype="float32", name="sum")
+    model = keras.Model(images, total(classifier(images)), name=name)
+    is_fake = np.arange(len(of_kinds)) > 0
+    columns = [is_fake, ~is_fake] if fake_index == 0 else [~is_fake, is_fake]
+    total.set_weights([np.stack(columns, axis=1).astype("float32")])
+    return model
+
+
+def _choose(count, loss_of):
     """A run of neighbouring depths: the best one, and neighbours as long as they help."""
     losses = {}
 
     def loss(chosen):
         if chosen not in losses:
-            solution = solve(list(chosen))
-            losses[chosen] = solution.losses[solution.l2]
+            losses[chosen] = loss_of(list(chosen))
         return losses[chosen]
 
     chosen = min(((i,) for i in range(count)), key=loss)

@@ -121,7 +121,7 @@ def index_digest(index):
     """A text that is the same for the same files, labels and groups in the same order."""
     labels = None if index.labels is None else index.labels.tolist()
     files = [(path, *_version(path)) for path in index.paths]
-    content = [files, labels, index.class_names, repr(index.groups)]
+    content = [files, labels, index.class_names, repr(index.groups), repr(index.kinds)]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 

@@ -36,7 +36,7 @@ from keras_deepfake.recipes._network_encoders import (
     read_encoder,
 )
 from keras_deepfake.recipes._run_folders import check_output, run_folder
-from keras_deepfake.recipes._solved_members import solve_member
+from keras_deepfake.recipes._solved_members import number_kinds, solve_member
 from keras_deepfake.recipes._splits import (
     groups_with_copies,
     index_digest,
@@ -218,8 +218,21 @@ def train_detector(
     is_fake = np.zeros(len(train), bool) if is_unlabelled else train.labels == fake_index
     views = make_views(is_fake, fakes, copies)
     groups = groups_with_copies(train)
+    kinds, kind_names = np.zeros(len(train), int), []
+    if fakes != "blended":
+        kinds, kind_names = number_kinds(train.kinds, is_fake, groups)
+    if fakes != "given":
+        kind_names.append("blend")
     _check_training(
-        views, is_fake, groups, fakes, tuned is not None, seed, false_positive_rate, abstain
+        views,
+        kinds,
+        kind_names,
+        groups,
+        fakes,
+        tuned is not None,
+        seed,
+        false_positive_rate,
+        abstain,
     )
     crops = [encoder.crops_per_side(train) for encoder in encoders]
     models = list(map(encoder_model, encoders, crops))
@@ -239,6 +252,8 @@ def train_detector(
         if unused:
             say(unused.strip())
         say(f"Training: {train}\nTest: {test}")
+        if len(kind_names) > 1:
+            say(f"Kinds of fakes that the heads tell apart: {', '.join(kind_names)}")
         members = []
         for number, encoder in enumerate(encoders):
             say(f"Encoding by {encoder.name}")
@@ -247,11 +262,14 @@ def train_detector(
                 model, train, is_fake, views, run.state / str(number), seed, verbose
             )
             say(f"Solving the head on {encoder.name}")
+            row_kinds = kinds[encoded.positions]
+            row_kinds[encoded.is_blended & encoded.is_fake] = len(kind_names)
             member = solve_member(
                 encoder,
                 encoded,
                 widths,
                 groups[encoded.positions],
+                (row_kinds, kind_names),
                 class_names,
                 fake_index,
                 crops[number],
@@ -309,6 +327,7 @@ def train_detector(
         ]
         metrics = {
             "images": {"train": len(train), "test": len(test)},
+            "kinds": kind_names,
             "members": told,
             "report": json.loads(report.to_json()),
         }
@@ -324,21 +343,25 @@ def train_detector(
     return TrainedDetector(detector, report, predictions, told)
 
 
-def _check_training(views, is_fake, groups, fakes, is_tuned, seed, false_positive_rate, abstain):
+def _check_training(
+    views, kinds, kind_names, groups, fakes, is_tuned, seed, false_positive_rate, abstain
+):
     """Raise for what heads and calibration would refuse once everything is encoded."""
     positions = np.concatenate([view.positions for view in views])
     made_fake = np.concatenate(
         [np.full(len(view.positions), view.name == "blended") for view in views]
     )
     originals = positions[made_fake]
-    labels = np.concatenate([is_fake[positions] | made_fake, is_fake[originals]]).astype(int)
+    labels = np.where(made_fake, len(kind_names), kinds[positions])
+    labels = np.concatenate([labels, kinds[originals]])
     positions = np.concatenate([positions, originals])
-    check_solvable(labels, 2, groups[positions].tolist(), seed=seed)
+    groups = groups[positions].tolist()
+    check_solvable(labels, 1 + len(kind_names), groups, seed=seed)
     if is_tuned:
-        check_solvable(labels, 2, groups[positions].tolist(), num_folds=NUM_FOLDS, seed=seed)
-    num_reals = np.count_nonzero(~is_fake)
+        check_solvable(labels > 0, 2, groups, num_folds=NUM_FOLDS, seed=seed)
+    num_reals = np.count_nonzero(kinds == 0)
     # Each blend is of a real.
-    num_fakes = num_reals if fakes == "blended" else np.count_nonzero(is_fake)
+    num_fakes = num_reals if fakes == "blended" else np.count_nonzero(kinds)
     check_rates(num_fakes, num_reals, false_positive_rate, abstain)
 
 

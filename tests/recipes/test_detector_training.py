@@ -204,7 +204,8 @@ def test_the_head_of_a_member_is_that_of_its_encoded_views(faces, tmp_path):
     assert not np.allclose(clean, degraded, atol=1e-3)
     np.testing.assert_array_equal(encoded.is_fake, np.tile(is_fake, 2))
     groups = encoded.positions
-    member = solve_member(encoder, encoded, widths, groups, ("fake", "real"), 0, 1, 0)
+    kinds = encoded.is_fake.astype(int), ["fake"]
+    member = solve_member(encoder, encoded, widths, groups, kinds, ("fake", "real"), 0, 1, 0)
     log_odds = np.log(member.classifier.predict(images, verbose=0))
     log_odds = log_odds[:, 0] - log_odds[:, 1]
     # Heads that had not seen the images say much the same of them.
@@ -241,12 +242,11 @@ class TestDepths:
     def test_neighbours_are_added_as_long_as_they_help(self):
         best, tried = {2, 3, 4}, []
 
-        class Solution:
-            def __init__(self, depths):
-                tried.append(tuple(depths))
-                self.l2, self.losses = 1, {1: len(best ^ set(depths)) + 0.01 * abs(depths[0] - 3)}
+        def loss(depths):
+            tried.append(tuple(depths))
+            return len(best ^ set(depths)) + 0.01 * abs(depths[0] - 3)
 
-        chosen, losses = _choose(8, Solution)
+        chosen, losses = _choose(8, loss)
         assert chosen == [2, 3, 4]
         assert len(tried) == len(set(tried)) == len(losses)
 
