@@ -86,13 +86,14 @@ def train_detector(
     """Train the detector that this library recommends, and leave everything about it in a folder.
 
     Nothing is trained by gradients, but for `fine_tune`. Each encoder, a pretrained network that
-    stays as it is, turns every training image into statistics of what its layers give: class
-    token, mean and deviation of tokens, or mean and deviation of the channels of a map, at several
-    depths. A logistic regression on them is solved to its optimum. Of a whole network the depths
-    are chosen by cross-validation among the training images. `kd.layers.ResidualCooccurrence`
-    under such a head is a member too, except beside an encoder where all fakes are blends, whose
-    traces in the pixels are not those of other fakes. Without any encoder it is the only one,
-    which works without a download and is much weaker.
+    stays as it is, turns every training image into statistics of what its layers give: class token,
+    mean and deviation of tokens, or mean and deviation of the channels of a map, at several depths.
+    A logistic regression on them is solved to its optimum: where the index has several kinds of
+    fakes, one that tells each of them from the reals, whose probabilities are summed. Of a whole
+    network the depths are chosen by cross-validation among the training images.
+    `kd.layers.ResidualCooccurrence` under such a head is a member too, except beside an encoder
+    where all fakes are blends, whose traces in the pixels are not those of other fakes. Without any
+    encoder it is the only one, which works without a download and is much weaker.
 
     Every image is seen twice, as it is and degraded at random by blur, resizing and JPEG. Images
     keep their pixels: of one that is larger than a network's input, windows are seen, in a grid
@@ -107,9 +108,10 @@ def train_detector(
 
     Args:
         index: Labelled `ImageIndex` of two classes, with groups where several images show one
-            person or come from one video; as many of each class are taken. With
-            `fakes="blended"` it may be unlabelled photographs. By default synthetic faces, whose
-            figures say nothing about photographs.
+            person or come from one video; as many of each class are taken. Its `kinds` count
+            where they have 50 images or more. With `fakes="blended"` it may be unlabelled
+            photographs, and all of its reals are taken. By default synthetic faces, whose figures
+            say nothing about photographs.
         encoder: Network of RGB images in [0, 1], or a list of them: a Keras model, the path of a
             `.keras` file, or the name of a network of `keras.applications`. A path or name may
             fix the depths by names of layers: `"clip.keras:block_5,block_6"`. A network that

@@ -1,8 +1,11 @@
+import math
+
 import numpy as np
 import pytest
 from keras import ops
 
 import keras_deepfake as kd
+from keras_deepfake.layers.azimuthal_spectrum import _radius
 
 
 def reference(images, window, value_range=(0, 1)):
@@ -76,3 +79,14 @@ def test_black_image_is_finite():
 def test_bad_input_shape(shape):
     with pytest.raises(ValueError, match="known sides of at least 2"):
         kd.layers.AzimuthalSpectrum().build((None, *shape))
+
+
+@pytest.mark.once
+def test_whole_distances_do_not_fall_below_themselves():
+    """⌊√(u² + v²)⌋ in whole numbers, of frequencies u / height and v / width."""
+    for height, width in ((5, 35), (10, 70), (30, 40), (64, 48)):
+        rows = np.fft.fftfreq(height, 1 / height).astype(int)[:, None] * width
+        columns = np.fft.fftfreq(width, 1 / width).astype(int) * height
+        squares = (rows**2 + columns**2) * min(height, width) ** 2
+        exact = [math.isqrt(int(square)) // (height * width) for square in squares.ravel()]
+        np.testing.assert_array_equal(_radius(height, width).ravel(), exact)

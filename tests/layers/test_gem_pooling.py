@@ -24,3 +24,14 @@ def test_half_precision_does_not_overflow():
     outputs = ops.convert_to_numpy(GeMPooling(dtype="float16")(x))
     assert outputs.dtype == "float16"
     np.testing.assert_allclose(outputs, 60.0, rtol=1e-3)
+
+
+def test_an_exponent_that_training_brought_to_zero_has_a_limit():
+    """The geometric mean, to which powers tend as their exponent tends to 0."""
+    layer = GeMPooling(epsilon=0.01)
+    maps = np.array([1.0, 2.0, 4.0, 8.0], "float32").reshape(1, 2, 2, 1)
+    layer(maps)
+    for p in (0.0, -3.0):
+        layer.p.assign(ops.full(layer.p.shape, p))
+        pooled = ops.convert_to_numpy(layer(maps))
+        np.testing.assert_allclose(pooled, [[64**0.25]], rtol=0.02)

@@ -61,3 +61,14 @@ def test_sides_may_be_unknown_when_a_model_is_built():
 def test_wrong_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         kd.layers.NativeCrop(**arguments)
+
+
+@pytest.mark.once
+def test_a_window_on_a_whole_pixel_stays_there():
+    """A product such as 0.29 * 100 is a little less than it should be."""
+    for hundredths in range(101):
+        row = np.arange(107.0, dtype="float32").reshape(1, 1, 107, 1)
+        crop = kd.layers.NativeCrop((1, 7), (0.0, hundredths / 100), "channels_last")(row)
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(crop)[0, 0, :, 0], np.arange(7) + hundredths
+        )
