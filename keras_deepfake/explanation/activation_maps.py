@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_deepfake._arguments import MOST_PLACES, check_choice, check_flag, check_integer
 from keras_deepfake.explanation._images import check_images
+from keras_deepfake.layers import NativeCrop
 from keras_deepfake.models import as_detector
 from keras_deepfake.models.image_batches import image_layout
 from keras_deepfake.models.model_copy import copy_model, paired_layers
@@ -36,6 +37,9 @@ def grad_cam(
     this is exactly the difference of the logits; unlike that of the probability its gradient does
     not vanish when the model is sure. Only a sigmoid in one column, which float32 cannot tell from
     1 above a logit of 17, leaves no gradient there.
+
+    Where the model looks at windows of an image (`kd.layers.NativeCrop`), each has its map in its
+    place, and the mean where they overlap; what no window shows is zero.
 
     The maps are computed on a copy of the model, so that the model may predict or train meanwhile.
 
@@ -94,18 +98,27 @@ def grad_cam(
     channels_first = _data_format([layer, *reversed(_graph_layers(detector))]) == "channels_first"
     # The layer may be behind a change of axes.
     height, width = images.shape[2:] if image_layout(original.input_shape)[1] else images.shape[1:3]
-    maps = []
+    # Several windows of an image go by the same layers.
+    windows = [crop.window(height, width) for crop in _crops(detector, layer)]
+    windows = windows or [(slice(0, height), slice(0, width))]
+    maps = np.zeros((len(images), height, width), "float32")
+    covered = np.zeros((height, width), "float32")
+    for rows, columns in windows:
+        covered[rows, columns] += 1
     for start in range(0, len(images), batch_size):
-        batch = keras.ops.convert_to_tensor(images[start : start + batch_size])
-        activations, gradients = _activations_and_gradients(detector, layer, batch, column)
-        if channels_first:
-            activations, gradients = (np.moveaxis(x, 1, -1) for x in (activations, gradients))
-        if not elementwise:
-            gradients = gradients.mean(axis=(1, 2), keepdims=True)
-        coarse = np.maximum((activations * gradients).sum(axis=-1, keepdims=True), 0)
-        fine = keras.ops.image.resize(coarse, (height, width), data_format="channels_last")
-        maps.append(keras.ops.convert_to_numpy(fine)[..., 0])
-    maps = np.concatenate(maps)
+        part = slice(start, start + batch_size)
+        batch = keras.ops.convert_to_tensor(images[part])
+        calls = _activations_and_gradients(detector, layer, batch, column, len(windows))
+        for activations, gradients, (rows, columns) in zip(*calls, windows, strict=True):
+            if channels_first:
+                activations, gradients = (np.moveaxis(x, 1, -1) for x in (activations, gradients))
+            if not elementwise:
+                gradients = gradients.mean(axis=(1, 2), keepdims=True)
+            coarse = np.maximum((activations * gradients).sum(axis=-1, keepdims=True), 0)
+            size = rows.stop - rows.start, columns.stop - columns.start
+            fine = keras.ops.image.resize(coarse, size, data_format="channels_last")
+            maps[part, rows, columns] += keras.ops.convert_to_numpy(fine)[..., 0]
+    maps /= np.maximum(covered, 1)
     largest = maps.max(axis=(1, 2), keepdims=True)
     return maps / np.where(largest > 0, largest, 1)
 
@@ -162,8 +175,17 @@ def _data_format(layers):
     return next((x.data_format for x in layers if hasattr(x, "data_format")), default)
 
 
-def _activations_and_gradients(detector, layer, images, column):
-    """Output of `layer`, and the gradient of the class's log-odds with respect to it."""
+def _crops(detector, layer):
+    """The windows that the member with this layer takes of an image, one for each of its calls."""
+    for member in detector.members:
+        layers = member._flatten_layers()
+        if any(inner is layer for inner in layers):
+            return [inner for inner in layers if isinstance(inner, NativeCrop)]
+    return []
+
+
+def _activations_and_gradients(detector, layer, images, column, num_calls):
+    """Outputs of the calls of `layer`, and the gradients of the class's log-odds by them."""
     outputs = []
 
     def record(call):
@@ -178,23 +200,26 @@ def _activations_and_gradients(detector, layer, images, column):
             probabilities = keras.ops.convert_to_numpy(member(images, training=False))
             check_outputs(probabilities, len(images), member.name)
     shapes = [tuple(getattr(output, "shape", ())) for output in outputs]
-    if len(shapes) != 1 or len(shapes[0]) != 4:
+    if len(shapes) != num_calls or any(len(shape) != 4 for shape in shapes):
         raise ValueError(
-            f"`layer` {layer.name!r} must be called once and return one 4-D feature map; it was "
-            f"called {len(shapes)} times and returned the shapes {shapes}."
+            f"`layer` {layer.name!r} must be called once, or once for each `NativeCrop`, and "
+            f"return one 4-D feature map; it was called {len(shapes)} times and returned the "
+            f"shapes {shapes}."
         )
 
     def score(activations):
-        # With the layer's output given, all before it is idle and the rest is a function of it.
-        with _changed_call(layer, lambda call: lambda *args, **kwargs: activations):
+        # With the layer's outputs given, all before it is idle and the rest is a function of them.
+        given = iter(activations)
+        with _changed_call(layer, lambda call: lambda *args, **kwargs: next(given)):
             probabilities = detector(images, training=False)
         return keras.ops.sum(_log(probabilities[:, column]) - _log(probabilities[:, 1 - column]))
 
-    gradients = _gradient(score, outputs[0])
-    if gradients is None:
+    gradients = _gradients(score, outputs)
+    if any(gradient is None for gradient in gradients):
         raise ValueError(f"The output of the model does not depend on `layer` {layer.name!r}.")
     return tuple(
-        keras.ops.convert_to_numpy(keras.ops.cast(x, "float32")) for x in (outputs[0], gradients)
+        [keras.ops.convert_to_numpy(keras.ops.cast(x, "float32")) for x in tensors]
+        for tensors in (outputs, gradients)
     )
 
 
@@ -214,7 +239,8 @@ def _log(x):
     return keras.ops.log(keras.ops.maximum(x, 1e-37))
 
 
-def _gradient(function, x):
+def _gradients(function, x):
+    """Gradients of a function of a list of tensors."""
     match keras.backend.backend():
         case "tensorflow":
             import tensorflow as tf
@@ -231,5 +257,5 @@ def _gradient(function, x):
             import torch
 
             with torch.enable_grad():
-                x = x.detach().requires_grad_()
-                return torch.autograd.grad(function(x), x, allow_unused=True)[0]
+                x = [part.detach().requires_grad_() for part in x]
+                return torch.autograd.grad(function(x), x, allow_unused=True)

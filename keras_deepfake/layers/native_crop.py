@@ -1,5 +1,7 @@
 """A window of an image at the size that its pixels were made at."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -73,6 +75,24 @@ class NativeCrop(keras.layers.Layer):
         crops = ops.matmul(ops.matmul(rows, ops.cast(planes, "float32")), ops.transpose(columns))
         crops = ops.cast(crops, self.compute_dtype)
         return ops.transpose(crops, (0, 2, 3, 1)) if is_last else crops
+
+    def window(self, height, width):
+        """Says what the crop shows of an image.
+
+        Args:
+            height: Integer, of the image.
+            width: Integer, of the image.
+
+        Returns:
+            Two slices, of rows and of columns.
+        """
+        sides = list(zip((height, width), self.crop_size, self.place, strict=True))
+        step = min(1.0, *(side / size for side, size, _ in sides))
+        starts = [math.floor((side - size * step) * place + 1e-3) for side, size, place in sides]
+        return tuple(
+            slice(start, round(start + size * step))
+            for start, size in zip(starts, self.crop_size, strict=True)
+        )
 
     def compute_output_shape(self, input_shape):
         if self.data_format == "channels_last":

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_deepfake.explanation import grad_cam
+from keras_deepfake.layers import NativeCrop
 from keras_deepfake.models import ConvAutoencoder, Detector, EncoderClassifier
 
 RNG = np.random.default_rng(0)
@@ -265,7 +266,7 @@ def test_errors(arguments, reason):
 @pytest.mark.once
 def test_layer_without_a_feature_map():
     model = nested_model()
-    with pytest.raises(ValueError, match="must be called once and return one 4-D"):
+    with pytest.raises(ValueError, match="must be called once, or once for each"):
         grad_cam(model, IMAGES, layer=model.get_layer("head"), class_names=FAKE_FIRST)
 
 
@@ -284,3 +285,30 @@ def test_weights_that_are_not_finite():
     model.set_weights([weights * np.nan for weights in model.get_weights()])
     with pytest.raises(ValueError, match="not finite"):
         grad_cam(model, IMAGES, class_names=FAKE_FIRST)
+
+
+@pytest.mark.parametrize("places", [((0.5, 0.5),), ((0, 0), (0, 1), (1, 0), (1, 1))])
+def test_windows_have_their_maps_in_their_places(places):
+    """A network of 4 x 6 pixels that is shown windows of larger images."""
+    network = nested_model(seed=3)
+    images = keras.Input((None, None, 3))
+    windows = [
+        NativeCrop((4, 6), place, "channels_last", name=f"window_{number}")(images)
+        for number, place in enumerate(places)
+    ]
+    outputs = [network(window) for window in windows]
+    model = keras.Model(images, keras.layers.Average()(outputs) if len(places) > 1 else outputs[0])
+    pixels = RNG.uniform(size=(2, 7, 9, 3)).astype("float32")
+    maps = grad_cam(model, pixels, class_names=FAKE_FIRST)
+    alone = grad_cam(network, pixels[:, 3:7, 3:9], class_names=FAKE_FIRST)
+    if len(places) == 1:
+        expected = np.zeros((2, 7, 9))
+        expected[:, 1:5, 1:7] = grad_cam(network, pixels[:, 1:5, 1:7], class_names=FAKE_FIRST)
+        np.testing.assert_allclose(maps, expected, atol=1e-5)
+        return
+    # Where no other window is, the last one's map but for its scale.
+    corner, own = maps[:, 4:, 6:], alone[:, 1:, 3:]
+    for found, map_alone in zip(corner, own, strict=True):
+        scale = (found * map_alone).sum() / (map_alone**2).sum()
+        np.testing.assert_allclose(found, scale * map_alone, atol=1e-5)
+        assert scale > 0.01
