@@ -12,7 +12,6 @@ from keras_deepfake._arguments import (
     check_number,
     check_policy,
     check_seed,
-    check_sequence,
 )
 from keras_deepfake._classes import check_class_names, class_numbers, find_fake
 from keras_deepfake.models._encoders import (
@@ -30,7 +29,7 @@ from keras_deepfake.models._encoding import encode
 from keras_deepfake.models._name_scopes import own_name_scope
 from keras_deepfake.models.detection_model import DetectionModel
 from keras_deepfake.models.model_copy import copy_model
-from keras_deepfake.models.solved_head import PENALTIES, check_solvable, solve_head
+from keras_deepfake.models.solved_head import check_penalties, check_solvable, solve_head
 from keras_deepfake.models.training_data import check_classes, takes_class_numbers
 
 
@@ -295,13 +294,7 @@ class EncoderClassifier(DetectionModel):
             Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning", 2009,
             sections 4.4 (logistic regression) and 7.10 (cross-validation).
         """
-        if l2 is None:
-            l2 = PENALTIES
-        elif hasattr(l2, "__len__"):
-            l2 = check_sequence("l2", l2, lambda name, value: check_number(name, value, above=0))
-            l2 = sorted(l2, reverse=True)
-        else:
-            l2 = [check_number("l2", l2, above=0)]
+        l2 = check_penalties(l2)
         check_flag("standardize", standardize)
         batch_size = check_integer("batch_size", batch_size, 1, MOST_PLACES)
         seed = check_seed(seed)
@@ -326,8 +319,7 @@ class EncoderClassifier(DetectionModel):
 
         head = self.get_layer("head")
         encoder = keras.Model(self.inputs[0], head.input)
-        # Which holds for images of any size where the classifier does.
-        encoder.input_spec = self.input_spec
+        encoder.input_spec = self.input_spec  # perhaps for images of any size
         features, labels = encode(
             encoder,
             x if y is None else (x, np.array(known)),

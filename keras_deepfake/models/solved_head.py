@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_deepfake._arguments import check_number, check_sequence
+
 # Penalties to choose from, the strongest first; the mean cross-entropy makes them independent of
 # the number of images.
 PENALTIES = tuple(10.0 ** (-exponent / 2) for exponent in range(-2, 11))
@@ -83,6 +85,16 @@ def solve_head(
     kernel, bias = solver.solve(rows, labels, l2)
     kernel = to_kernel(kernel) / scale[:, None]
     return HeadSolution(l2, losses, probabilities, kernel, bias - mean @ kernel)
+
+
+def check_penalties(l2):
+    """Return a list of penalties, the strongest first: those given, or `PENALTIES` for `None`."""
+    if l2 is None:
+        return PENALTIES
+    if hasattr(l2, "__len__"):
+        l2 = check_sequence("l2", l2, lambda name, value: check_number(name, value, above=0))
+        return sorted(l2, reverse=True)
+    return [check_number("l2", l2, above=0)]
 
 
 def check_solvable(labels, num_classes, groups=None, penalties=PENALTIES, num_folds=5, seed=0):

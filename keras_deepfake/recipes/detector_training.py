@@ -23,13 +23,10 @@ from keras_deepfake.evaluation import (
     evaluate_detector,
     predict_images,
 )
-from keras_deepfake.evaluation.calibration import calibrated_detector, check_rates, digests
 from keras_deepfake.evaluation.predictions import scored_rows
 from keras_deepfake.models import Detector
-from keras_deepfake.models.image_batches import image_batches
-from keras_deepfake.models.solved_head import check_solvable
 from keras_deepfake.recipes._encoded_views import View, encode_views, made_images, make_views
-from keras_deepfake.recipes._fine_tuned_members import NUM_FOLDS, fine_tune_member
+from keras_deepfake.recipes._fine_tuned_members import fine_tune_member
 from keras_deepfake.recipes._network_encoders import (
     cooccurrence_encoder,
     encoder_model,
@@ -43,8 +40,9 @@ from keras_deepfake.recipes._splits import (
     leave_out,
     unused_note,
 )
+from keras_deepfake.recipes._stacked_members import check_training, stack_members
 from keras_deepfake.recipes._synthetic_data import synthetic_faces_index
-from keras_deepfake.recipes._tables import save_model, with_notes
+from keras_deepfake.recipes._tables import save_model
 
 _TEST_SHARE = 0.15
 _SYNTHETIC_SIDE = 64
@@ -225,7 +223,7 @@ def train_detector(
         kinds, kind_names = number_kinds(train.kinds, is_fake, groups)
     if fakes != "given":
         kind_names.append("blend")
-    _check_training(
+    check_training(
         views,
         kinds,
         kind_names,
@@ -295,7 +293,7 @@ def train_detector(
                 verbose,
             )
             members.append(member)
-        detector, notes = _calibrated(
+        detector, notes = stack_members(
             members,
             encoded,
             class_names,
@@ -343,53 +341,6 @@ def train_detector(
             ],
         )
     return TrainedDetector(detector, report, predictions, told)
-
-
-def _check_training(
-    views, kinds, kind_names, groups, fakes, is_tuned, seed, false_positive_rate, abstain
-):
-    """Raise for what heads and calibration would refuse once everything is encoded."""
-    positions = np.concatenate([view.positions for view in views])
-    made_fake = np.concatenate(
-        [np.full(len(view.positions), view.name == "blended") for view in views]
-    )
-    originals = positions[made_fake]
-    labels = np.where(made_fake, len(kind_names), kinds[positions])
-    labels = np.concatenate([labels, kinds[originals]])
-    positions = np.concatenate([positions, originals])
-    groups = groups[positions].tolist()
-    check_solvable(labels, 1 + len(kind_names), groups, seed=seed)
-    if is_tuned:
-        check_solvable(labels > 0, 2, groups, num_folds=NUM_FOLDS, seed=seed)
-    num_reals = np.count_nonzero(kinds == 0)
-    # Each blend is of a real.
-    num_fakes = num_reals if fakes == "blended" else np.count_nonzero(kinds)
-    check_rates(num_fakes, num_reals, false_positive_rate, abstain)
-
-
-def _calibrated(
-    members, encoded, class_names, fake_index, fakes, train, false_positive_rate, abstain, num_views
-):
-    """The calibrated detector, and what calibration warns of, which belongs on the page."""
-    detector = Detector(
-        [member.classifier for member in members], class_names, fake_class=class_names[fake_index]
-    )
-    # Where there are real fakes, those made here only help to train.
-    rows = np.full(len(encoded.is_fake), True) if fakes == "blended" else ~encoded.is_blended
-    log_odds = np.stack([member.log_odds for member in members], axis=1)
-    used, seen = np.unique(encoded.positions[rows]), set()
-    for batch in image_batches(train.take(used), detector.input_shape):
-        seen.update(digests(batch.pixels))
-    return with_notes(
-        calibrated_detector,
-        detector,
-        encoded.is_fake[rows],
-        log_odds[rows],
-        seen,
-        false_positive_rate,
-        abstain,
-        num_views,
-    )
 
 
 def _blended_test(test, fake_index, seed):
