@@ -28,6 +28,7 @@ def conformal_sets(scores, bounds):
             the first, and real where it is at most the second. It may be both, or neither.
     """
     lowest_fake, highest_real = bounds
+    scores = np.asarray(scores, "float64")
     return scores >= lowest_fake, scores <= highest_real
 
 
@@ -42,6 +43,8 @@ def name_verdicts(scores, class_names, fake_index, threshold, bounds):
         bounds: Those of conformal sets, or `None`.
     """
     names = np.array((class_names[fake_index], class_names[1 - fake_index], UNSURE))
+    # NumPy would round a threshold to the float32 of the scores.
+    scores = np.asarray(scores, "float64")
     if bounds is None:
         return names[np.where(scores >= threshold, 0, 1)]
     may_be_fake, may_be_real = conformal_sets(scores, bounds)

@@ -4,6 +4,8 @@ import os
 import re
 import tempfile
 
+MARGIN = 0.5  # of `FaceCropper`
+
 
 def add_classes(add, help):
     """Add the options that say which classes there are, and which of them is fake."""
@@ -27,8 +29,8 @@ def add_model(add):
 
 def add_margin(add):
     """Add the option of how crops of faces are framed."""
-    what = "what to leave around a face on every side, in sizes of the face (default: 0.5)"
-    add("--margin", type=float, default=0.5, metavar="F", help=what)
+    what = f"what to leave around a face on every side, in sizes of the face (default: {MARGIN})"
+    add("--margin", type=float, default=MARGIN, metavar="F", help=what)
 
 
 def read_index(folder, options, class_names):
@@ -49,6 +51,8 @@ def read_index(folder, options, class_names):
 
 def check_output(path, *suffixes):
     """Raise where --output cannot be written, before the work and not after it."""
+    if os.path.isdir(path):
+        raise ValueError(f"--output must be a file; {path!r} is a folder.")
     if suffixes and not path.lower().endswith(suffixes):
         raise ValueError(f"--output must end in {' or '.join(suffixes)}; got {path!r}.")
     try:

@@ -53,7 +53,7 @@ def run(options):
     os.environ["KERAS_BACKEND"] = "tensorflow"  # the face detector knows no other
     import keras_deepfake as kd  # not above: --help need not wait for TensorFlow
 
-    check_output(options.output)
+    check_output(options.output, ".html")
     model = kd.models.load_model(options.model)
     if options.paths:
         photographs, faces = options.paths, kd.faces.FaceCropper(margin=options.margin)

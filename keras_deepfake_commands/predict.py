@@ -7,8 +7,10 @@ that is most probably fake. Without PATH synthetic faces are drawn.
 """
 
 import os
+import sys
 
 from keras_deepfake_commands._options import (
+    MARGIN,
     OF_MODEL,
     OF_SIZE,
     OF_THRESHOLD,
@@ -38,8 +40,10 @@ def run(options):
         os.environ["KERAS_BACKEND"] = "tensorflow"  # MTCNN knows no other
     import keras_deepfake as kd  # not above: --help need not wait for TensorFlow
 
+    if options.margin != MARGIN and not options.faces:
+        raise ValueError("--margin is for --faces.")
     if options.output:
-        check_output(options.output)
+        check_output(options.output, ".csv")
     images = options.paths or kd.datasets.synthetic_faces(NUM_SYNTHETIC_FACES).images
     predictions = kd.evaluation.predict_images(
         kd.models.load_model(options.model),
@@ -48,7 +52,7 @@ def run(options):
         class_names=options.class_names,
         fake_class=options.fake_class,
         image_size=options.image_size and (options.image_size, options.image_size),
-        verbose=1,
+        verbose=int(sys.stdout.isatty()),
         faces=kd.faces.FaceCropper(margin=options.margin) if options.faces else None,
     )
     if not predictions:

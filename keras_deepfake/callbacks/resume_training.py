@@ -46,7 +46,9 @@ class ResumeTraining(keras.callbacks.Callback):
     `restore_best_weights` takes the best since the crash) and that of the data: the order of the
     images must not depend on what the process read before. That holds for the datasets of
     `keras_deepfake.datasets`, for arrays (after `keras.utils.set_random_seed`), and for every
-    `tf.data` pipeline that is not reshuffled from epoch to epoch.
+    `tf.data` pipeline that is not reshuffled from epoch to epoch and draws nothing else: random
+    layers mapped over a dataset begin anew. Inside the model they go on, as their states are its
+    own.
 
     The file of a finished training stays where it is. Running the program again restores the
     model and trains nothing; with more `epochs` it goes on from the weights that the training

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import keras
 
+from keras_deepfake._arguments import check_choice
+from keras_deepfake._groups import check_groups
 from keras_deepfake._text import listing
 from keras_deepfake.datasets._inspection import PILLOW, inspect_image
 from keras_deepfake.datasets.image_files import EXTENSIONS, read_pixels, walk_images
@@ -136,3 +138,11 @@ def report_problems(source, lacking, problems, on_error):
                 else 'remove these files, or leave them out with on_error="skip".'
             )
         )
+
+
+def check_settings(groups, on_error, check, verbose):
+    """Raises for arguments that no index is made with."""
+    check_groups(groups)
+    check_choice("on_error", on_error, ("raise", "skip"))
+    check_choice("check", check, ("header", "pixels"))
+    check_choice("verbose", verbose, (0, 1))

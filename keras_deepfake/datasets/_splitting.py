@@ -19,6 +19,26 @@ def check_fractions(fractions):
     return np.array(numbers)
 
 
+def check_positions(positions, count):
+    """Returns positions among `count` images, or where a mask of them is true, as an array."""
+    found = np.asarray(list(positions) if hasattr(positions, "__iter__") else positions)
+    if found.dtype == bool and found.shape == (count,):
+        found = np.flatnonzero(found)
+    if found.size == 0 and found.ndim == 1:
+        return found.astype("int64")
+    if found.ndim != 1 or found.dtype.kind not in "iu":
+        raise ValueError(
+            f"`positions` must be integers, or {count} Booleans; got {found.dtype} of shape "
+            f"{found.shape}."
+        )
+    if found.min() < -count or found.max() >= count:
+        raise ValueError(
+            f"`positions` must be below {count}, the number of images; got {found.min()} to "
+            f"{found.max()}."
+        )
+    return found
+
+
 def shuffler(seed):
     """Returns a function that puts an array in an order which depends on nothing but the seed."""
     # NumPy promises that the raw numbers of a bit generator never change; it makes no such

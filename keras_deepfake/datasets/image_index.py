@@ -6,12 +6,13 @@ import warnings
 
 import numpy as np
 
-from keras_deepfake._arguments import check_choice, check_flag, check_number, check_path
+from keras_deepfake._arguments import check_flag, check_number, check_path
 from keras_deepfake._classes import check_class_names
-from keras_deepfake._groups import check_groups, find_groups
+from keras_deepfake._groups import find_groups
 from keras_deepfake._text import listing
 from keras_deepfake.datasets._scanning import (
     check_files,
+    check_settings,
     count_images,
     report_problems,
     walk_classes,
@@ -21,6 +22,7 @@ from keras_deepfake.datasets._splitting import (
     allocate,
     check_fractions,
     check_parts,
+    check_positions,
     shuffler,
     split_groups,
 )
@@ -126,7 +128,7 @@ class ImageIndex:
         directory = os.fspath(directory)
         if class_names is not None:
             class_names = check_class_names(class_names, least=1)
-        _check_settings(groups, on_error, check, verbose)
+        check_settings(groups, on_error, check, verbose)
         if not os.path.isdir(directory):
             raise ValueError(f"`directory` must be an existing folder; got {directory!r}.")
 
@@ -255,7 +257,7 @@ class ImageIndex:
     ):
         """Checks the files and makes the index of those that pass, or raises."""
         labels, class_names, groups, kinds = align(paths, labels, class_names, groups, kinds)
-        _check_settings(groups, on_error, check, verbose)
+        check_settings(groups, on_error, check, verbose)
         relatives = paths if relatives is None else relatives
         names, numbers = class_names or ("",), labels or [0] * len(paths)
         headers, reasons = check_files(paths, numbers, check, verbose)
@@ -382,7 +384,8 @@ class ImageIndex:
         return [np.flatnonzero(self.labels == i) for i in range(len(self.class_names))]
 
     def take(self, positions):
-        """Takes the images at some positions, in their order, into a new index."""
+        """Takes images into a new index: those at some positions, or where a mask is true."""
+        positions = check_positions(positions, len(self))
         return dataclasses.replace(
             self,
             paths=tuple(self.paths[i] for i in positions),
@@ -391,10 +394,3 @@ class ImageIndex:
             groups=None if self.groups is None else tuple(self.groups[i] for i in positions),
             headers=self.headers[positions],
         )
-
-
-def _check_settings(groups, on_error, check, verbose):
-    check_groups(groups)
-    check_choice("on_error", on_error, ("raise", "skip"))
-    check_choice("check", check, ("header", "pixels"))
-    check_choice("verbose", verbose, (0, 1))

@@ -110,7 +110,7 @@ def evaluate_detector(
             num_comparable += sum(not is_sample or digest <= highest_kept for digest in found)
         for image, pixels, score in zip(batch.images, batch.pixels, batch_scores, strict=True):
             is_fake.append(image.label == detector.fake_index)
-            if (score >= threshold) != is_fake[-1]:
+            if (float(score) >= threshold) != is_fake[-1]:
                 mistakes.append(Mistake(pixels, is_fake[-1], float(score), image.name))
         scores.append(batch_scores)
         mistakes = _most_confident(mistakes)

@@ -161,11 +161,11 @@ class Predictions(Result, collections.abc.Sequence):
     def summary(self):
         """How many images were called what, in a sentence."""
         verdicts = [row.verdict for row in self.rows]
-        names, rule = self.class_names, f"called fake from a probability of {self.threshold:.3g} on"
+        names, rule = self.class_names, f"called fake from a probability of {self.threshold:.6g} on"
         if self.conformal_bounds is not None:
             names = (*names, UNSURE)
             low, high = sorted(self.conformal_bounds)
-            rule = f"unsure at probabilities of being fake from {low:.3g} to {high:.3g}"
+            rule = f"unsure at probabilities of being fake from {low:.6g} to {high:.6g}"
         counts = [f"{verdicts.count(name)} {name}" for name in names]
         errors = [row.error for row in self.rows if row.error is not None]
         faceless = errors.count(NO_FACE)

@@ -357,7 +357,7 @@ class DetectionReport(Result):
         )
         if self.conformal_bounds is not None:
             low, high = sorted(self.conformal_bounds)
-            text += f" The detector is unsure between probabilities of {low:.3g} and {high:.3g}."
+            text += f" The detector is unsure between probabilities of {low:.6g} and {high:.6g}."
         return text
 
     def __str__(self):

@@ -1,6 +1,7 @@
 """Aligned crops of the faces in ordinary photographs."""
 
 import collections
+import csv
 import itertools
 import os
 from typing import NamedTuple
@@ -130,19 +131,39 @@ def crop_faces(photographs, output, faces=None, overwrite=False, verbose=1):
     faces = FaceCropper() if faces is None else faces
     output.mkdir(parents=True, exist_ok=True)
 
+    listed = _listed(output)
     rows = []
     progress = keras.utils.Progbar(len(files), unit_name="file", verbose=verbose)
     for path, _, problem in files:
         if problem is None:
-            rows += _crop_photograph(faces, path, os.path.join(output, stems[path]), overwrite)
+            stem = os.path.join(output, stems[path])
+            rows += _crop_photograph(faces, path, stem, overwrite, listed)
         else:
             rows.append(FaceCrop(path, status=f"unreadable: {problem}"))
         progress.add(1)
     crops = FaceCrops(rows)
-    crops.to_csv(output.with_name(f"{output.name}.csv"))
+    crops.to_csv(_list_path(output))
     if not any(row.output for row in rows):
         raise ValueError(f"No face was found. {crops.summary()}.")
     return crops
+
+
+def _list_path(output):
+    return output.with_name(f"{output.name}.csv")
+
+
+def _listed(output):
+    """What an earlier list says of crops that exist: path to confidence and pixels."""
+    try:
+        with open(_list_path(output), newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return {
+            row["output"]: (float(row["confidence"]), float(row["pixels"]))
+            for row in rows
+            if row["confidence"] and row["pixels"]
+        }
+    except (OSError, KeyError, ValueError):
+        return {}  # none, or a list of something else
 
 
 def _list_photographs(path):
@@ -176,7 +197,7 @@ def _existing_crops(stem, start=0):
         yield f"{stem}_{i}.png"
 
 
-def _crop_photograph(faces, path, stem, overwrite):
+def _crop_photograph(faces, path, stem, overwrite, listed):
     """Crops the faces of one photograph.
 
     Returns:
@@ -188,7 +209,7 @@ def _crop_photograph(faces, path, stem, overwrite):
     from keras_deepfake.datasets import load_image
 
     if not overwrite and (existing := list(_existing_crops(stem))):
-        return [FaceCrop(path, crop) for crop in existing]
+        return [FaceCrop(path, crop, *listed.get(crop, ())) for crop in existing]
     try:
         image = np.round(load_image(path) * 255).astype("uint8")
     except ValueError as error:

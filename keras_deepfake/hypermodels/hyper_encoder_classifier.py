@@ -33,6 +33,9 @@ from keras_deepfake.hypermodels.seeded_hyper_model import SeededHyperModel
 from keras_deepfake.models import EncoderClassifier, solved_head
 from keras_deepfake.models.model_copy import copy_model
 
+# Even steps of the log-odds: a head that is sure has nearly all scores close to 0 or 1.
+_AUC_THRESHOLDS = (1 / (1 + np.exp(-np.linspace(-16, 16, 1001)))).tolist()
+
 PENALTIES = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 # The hyperparameters that do not change the outputs of a frozen encoder.
 HEAD = (
@@ -347,7 +350,10 @@ class HyperEncoderClassifier(SeededHyperModel):
         # The mean over the columns; of a softmax over two classes, the AUC of the fake one. With
         # `label_weights` Keras could not reload the compiled model.
         auc = keras.metrics.AUC(
-            num_thresholds=1000, multi_label=True, num_labels=len(self.class_names), name="auc"
+            thresholds=_AUC_THRESHOLDS,
+            multi_label=True,
+            num_labels=len(self.class_names),
+            name="auc",
         )
         return [*metrics, auc]
 

@@ -31,7 +31,7 @@ def search(tuner, *args, **kwargs):
     A search that was killed goes on when the same tuner is made again, with the same seed and
     `overwrite=False` (its default), and given to this function. Finished trials are kept. With
     one worker and a seed that is not 0 (which KerasTuner takes for none) the trials are those
-    of a search that was never interrupted.
+    of a search that was never interrupted; `BayesianOptimization` may propose others.
 
     Args:
         tuner: A `keras_tuner.Tuner`.

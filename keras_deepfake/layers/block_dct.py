@@ -78,6 +78,12 @@ class BlockDCT(keras.layers.Layer):
     def build(self, input_shape):
         channels = known_channels(self, input_shape, self._channel_axis)
         size = self.block_size
+        sides = input_shape[2:] if self._channel_axis == 1 else input_shape[1:3]
+        if any(side is not None and side < size for side in sides):
+            raise ValueError(
+                f"`BlockDCT` needs images of at least one block of {size} x {size} pixels; got "
+                f"input shape {tuple(input_shape)}."
+            )
         frequency, position = np.arange(size)[:, None], np.arange(size)
         cosines = np.cos(np.pi * (2 * position + 1) * frequency / (2 * size))
         cosines *= np.where(frequency == 0, 1, np.sqrt(2)) / np.sqrt(size)

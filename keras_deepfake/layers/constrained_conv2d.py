@@ -52,7 +52,7 @@ class ConstrainedConv2D(keras.layers.Conv2D):
         That of `keras.layers.Conv2D`.
 
     Raises:
-        ValueError: If a side of the kernel is even, or 1.
+        ValueError: If a side of the kernel is even, or both are 1.
 
     Example:
         ```python

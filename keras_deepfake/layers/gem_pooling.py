@@ -64,9 +64,13 @@ class GeMPooling(keras.layers.Layer):
         is_first = self.data_format == "channels_first"
         channels = inputs.shape[1 if is_first else 3]
         p = ops.maximum(self.p, self.epsilon)
-        powers = ops.power(ops.maximum(ops.cast(inputs, "float32"), self.epsilon), p)
-        means = ops.reshape(global_mean(powers, (2, 3) if is_first else (1, 2)), (-1, channels))
-        return ops.cast(ops.power(means, 1.0 / p), self.compute_dtype)
+        values = ops.maximum(ops.cast(inputs, "float32"), self.epsilon)
+        axes = (2, 3) if is_first else (1, 2)
+        # Powers of the shares of the largest value, as those of the values would overflow.
+        largest = ops.stop_gradient(ops.max(values, axis=axes, keepdims=True))
+        means = global_mean(ops.power(values / largest, p), axes)
+        pooled = ops.reshape(largest * ops.power(means, 1.0 / p), (-1, channels))
+        return ops.cast(pooled, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         channel_axis = 1 if self.data_format == "channels_first" else -1

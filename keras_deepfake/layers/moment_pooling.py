@@ -7,6 +7,9 @@ from keras_deepfake._arguments import check_data_format, check_flag, check_integ
 from keras_deepfake.layers._global_means import global_mean
 from keras_deepfake.layers._image_arguments import known_channels
 
+# Of a mean of equal float32 values, relative to them.
+_ROUNDING = 3e-6
+
 
 @keras.saving.register_keras_serializable(package="keras_deepfake")
 class MomentPooling(keras.layers.Layer):
@@ -74,6 +77,12 @@ class MomentPooling(keras.layers.Layer):
 
     def build(self, input_shape):
         known_channels(self, input_shape, self._channel_axis(len(input_shape)))
+        beside_patches = self.class_token + self.num_register_tokens
+        if self.class_token and input_shape[1] is not None and input_shape[1] <= beside_patches:
+            raise ValueError(
+                f"`MomentPooling` needs tokens beside the {beside_patches} that are no patches; "
+                f"got input shape {tuple(input_shape)}."
+            )
 
     def call(self, inputs):
         channel_axis = self._channel_axis(len(inputs.shape))
@@ -86,8 +95,11 @@ class MomentPooling(keras.layers.Layer):
         if self.num_moments > 1:
             centred = values - mean
             variance = global_mean(ops.square(centred), axes)
-            # A root has no gradient at 0, where a channel is constant.
-            deviation = ops.sqrt(ops.maximum(variance, 1e-12))
+            # A constant channel leaves what its mean was rounded by. A root has no gradient at 0.
+            rounding = ops.square(_ROUNDING * mean) + 1e-12
+            is_constant = variance <= rounding
+            deviation = ops.sqrt(ops.where(is_constant, 1e-12, variance))
+            centred = ops.where(is_constant, 0.0, centred)
             powers = range(3, self.num_moments + 1)
             standard = centred / deviation
             moments += [deviation, *(global_mean(standard**power, axes) for power in powers)]

@@ -16,7 +16,9 @@ class RandomJPEGCompression(RandomImageLayer):
     chroma subsampling, 8x8 DCT, quantisation by the standard tables scaled to the quality as
     libjpeg scales them, the inverse DCT, linear ("fancy") chroma upsampling and 8-bit RGB. Sides
     that are not a multiple of the block are padded by repeating the edge, as encoders do. The
-    result agrees with Pillow's at the same quality and subsampling; no file is written.
+    result agrees with Pillow's at the same quality and subsampling, but for coefficients that lie
+    just between two steps, which libjpeg's whole numbers may round the other way; no file is
+    written.
 
     Rounding passes the gradient unchanged (straight-through), so the layer can stand inside a
     model. It acts only with `training=True`, which is the default of a direct call, as for

@@ -228,9 +228,9 @@ class ResidualCooccurrence(keras.layers.Layer):
         elif backend == "torch":
             counts = ops.cast(ops.bincount(numbers, minlength=size), "float32")
         else:
-            ones = ops.ones_like(numbers, dtype="float32")
-            counts = ops.segment_sum(ones, numbers, num_segments=size)
-        return ops.reshape(counts, (-1, planes, length))
+            # Whole numbers: float32 cannot count beyond 2**24.
+            counts = ops.segment_sum(ops.ones_like(numbers), numbers, num_segments=size)
+        return ops.reshape(ops.cast(counts, "float32"), (-1, planes, length))
 
     def _roots(self, counts, bins):
         """Square roots of the frequencies of the triples that a step leaves."""

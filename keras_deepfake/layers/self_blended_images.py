@@ -3,6 +3,7 @@
 import math
 
 import keras
+import numpy as np
 
 from keras_deepfake._arguments import check_flag
 from keras_deepfake.layers._rounding import round_to_levels
@@ -12,6 +13,7 @@ from keras_deepfake.layers._separable_filters import (
     nearest_down_up_matrix,
     shift_scale_matrix,
 )
+from keras_deepfake.layers.random_degradation import RandomDegradation
 from keras_deepfake.layers.random_image_layer import KerasAugmentation, RandomImageLayer
 
 # The kinds of mask, and the ranges of the superellipse each starts from: centre x, centre y,
@@ -148,6 +150,12 @@ class SelfBlendedImages(RandomImageLayer):
         ):
             if inner != outer:
                 self._refuse(degradation, name, inner, outer)
+        if not isinstance(degradation, RandomDegradation) and self._draws_anew(degradation):
+            raise ValueError(
+                f"`degradation` must transform both images of a pair alike; "
+                f"{type(degradation).__name__} draws other random numbers for the second on the "
+                f"{keras.backend.backend()} backend."
+            )
 
     def _refuse(self, degradation, name, inner, outer):
         raise ValueError(
@@ -177,11 +185,13 @@ class SelfBlendedImages(RandomImageLayer):
             pair = [self.backend.cast(self._from_planes(x), self.compute_dtype) for x in pair]
             if self.degradation is not None:
                 transformation = self.degradation.get_random_transformation(images)
-                pair = [self.degradation.transform_images(x, transformation) for x in pair]
+                pair = [
+                    self.degradation.transform_images(x, self._copied(transformation)) for x in pair
+                ]
                 if self.return_masks:
                     # A geometric degradation moves the blended region too.
                     mask = self.degradation.transform_segmentation_masks(
-                        self._axes_of_images(mask), transformation
+                        self._axes_of_images(mask), self._copied(transformation)
                     )
                     mask = self._axes_of_planes(mask)
             images = ops.concatenate(pair, axis=0)
@@ -193,6 +203,27 @@ class SelfBlendedImages(RandomImageLayer):
         labels = ops.concatenate([is_fake, 1.0 - is_fake], axis=1)
         outputs = (images, labels, mask) if self.return_masks else (images, labels)
         return tuple(self.backend.cast(x, self.compute_dtype) for x in outputs)
+
+    def _copied(self, transformation):
+        """Some layers of Keras change theirs in place."""
+        is_tensor = self.backend.is_tensor
+        return keras.tree.map_structure(
+            lambda x: self.backend.numpy.copy(x) if is_tensor(x) else x, transformation
+        )
+
+    def _draws_anew(self, degradation):
+        """Whether a layer transforms alike images differently under one transformation."""
+        twin = type(degradation).from_config(degradation.get_config())
+        shape = (1, 16, 16, 3) if self.data_format == "channels_last" else (1, 3, 16, 16)
+        low, high = self.value_range
+        values = np.random.default_rng(0).uniform(low, high, shape)
+        images = keras.ops.convert_to_tensor(values, self.compute_dtype)
+        transformation = twin.get_random_transformation(images)
+        one, two = (
+            keras.ops.convert_to_numpy(twin.transform_images(images, self._copied(transformation)))
+            for _ in range(2)
+        )
+        return not np.array_equal(one, two)
 
     def compute_output_shape(self, input_shape):
         # The batch doubles, in training only.

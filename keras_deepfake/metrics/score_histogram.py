@@ -115,7 +115,9 @@ class ScoreHistogram(keras.metrics.Metric):
             sample_weight = ops.cast(sample_weight, self.dtype)
             if len(sample_weight.shape) > 0:
                 sample_weight = ops.reshape(sample_weight, (-1,))
+                _check_length("sample_weight", sample_weight, scores)
             weights = weights * sample_weight
+        _check_length("y_true", labels, scores)
         # Nothing can raise inside a compiled step; a NaN result cannot be taken for a good one.
         valid = ops.logical_and(
             ops.logical_and(scores >= 0, scores <= 1), ops.logical_and(labels >= 0, labels <= 1)
@@ -131,6 +133,15 @@ class ScoreHistogram(keras.metrics.Metric):
             "num_thresholds": self.num_thresholds,
             "class_id": self.class_id,
         }
+
+
+def _check_length(name, values, scores):
+    """Raise rather than repeat one value for all; in a compiled step lengths may be unknown."""
+    lengths = values.shape[0], scores.shape[0]
+    if None not in lengths and lengths[0] != lengths[1]:
+        raise ValueError(
+            f"`{name}` must have a value for each of `y_pred`; got {lengths[0]} for {lengths[1]}."
+        )
 
 
 def _columns(values):

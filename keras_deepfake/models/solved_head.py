@@ -127,10 +127,8 @@ class _Solver:
         # Of two classes, and of a softmax, scikit-learn solves all at once.
         self.is_joint = is_softmax or num_classes == 2
         count = 1 if self.is_joint else num_classes
-        # Newton's method, of which a step solves for all classes at once, is slow for several.
-        solver = "lbfgs" if is_softmax and num_classes > 2 else "newton-cg"
         self.regressions = [
-            LogisticRegression(solver=solver, tol=tolerance, max_iter=10_000, warm_start=True)
+            LogisticRegression(solver="newton-cg", tol=tolerance, max_iter=10_000, warm_start=True)
             for _ in range(count)
         ]
 

@@ -23,7 +23,8 @@ class Member(NamedTuple):
         name: What it is called in the results.
         classifier: Keras model of two columns of probabilities.
         depths: Names of the layers whose statistics it uses.
-        l2: Float, the penalty of a head that was solved; `None` where all was trained.
+        l2: Tuple of floats, the penalty of the head for each kind of fakes; `None` where all was
+            trained.
         losses: Dictionary from combinations of depths that were tried, as a text, to the
             cross-entropy on images held out.
         log_odds: Float array `(rows,)`, of fake, by classifiers that had not seen the image.
@@ -32,7 +33,7 @@ class Member(NamedTuple):
     name: str
     classifier: keras.Model
     depths: tuple
-    l2: float | None
+    l2: tuple | None
     losses: dict
     log_odds: np.ndarray
 
@@ -98,13 +99,13 @@ def solve_member(encoder, views, widths, groups, kinds, class_names, fake_index,
     labels, names = kinds
 
     def solve(chosen, rows):
-        return solve_head(
+        return _solve_kinds(
             np.asarray(views.features[rows][:, np.concatenate([columns[i] for i in chosen])]),
             labels[rows],
-            1 + len(names),
-            groups=groups[rows].tolist(),
-            standardize=encoder.standardize,
-            seed=seed,
+            len(names),
+            groups[rows],
+            encoder.standardize,
+            seed,
         )
 
     chosen, losses = list(range(len(widths))), {}
@@ -113,42 +114,87 @@ def solve_member(encoder, views, widths, groups, kinds, class_names, fake_index,
         rows = np.sort(rows[: MOST_ROWS_TO_CHOOSE * len(names)])
 
         def loss(depths):
-            said = _of_fake(solve(depths, rows).probabilities)
-            margins = np.where(labels[rows] > 0, said, -said)
-            return float(np.mean(np.logaddexp(0.0, -margins)))
+            said = solve(depths, rows).log_odds
+            return float(np.mean(np.logaddexp(0.0, np.where(labels[rows] > 0, -said, said))))
 
         chosen, losses = _choose(len(widths), loss)
-    solution = solve(chosen, np.arange(len(labels)))
+    heads = solve(chosen, np.arange(len(labels)))
     depths = tuple(encoder.depths[i] for i in chosen)
     model, _ = encoder_model(encoder._replace(depths=depths), crops)
     return Member(
         encoder.name,
-        _classifier(model, solution, names, class_names, fake_index, f"{encoder.name}_head"),
+        _classifier(model, heads, names, class_names, fake_index, f"{encoder.name}_head"),
         depths,
-        solution.l2,
+        heads.l2,
         {", ".join(encoder.depths[i] for i in tried): loss for tried, loss in losses.items()},
-        _of_fake(solution.probabilities),
+        heads.log_odds,
     )
 
 
-def _of_fake(probabilities):
-    """Log-odds of fake, of which the first column is the only one that is not."""
-    real, *kinds = probabilities.T
-    return log_odds(np.stack([np.sum(kinds, axis=0), real], axis=1), 0)
+class _Heads(NamedTuple):
+    """What tells each kind of fakes from the reals.
+
+    Attributes:
+        kernel: Float array `(features, kinds)`.
+        bias: Float array `(kinds,)`.
+        l2: Tuple, the penalty of each.
+        log_odds: Float array `(rows,)`, of fake, by heads that had not seen the image.
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    l2: tuple
+    log_odds: np.ndarray
 
 
-def _classifier(model, solution, kinds, class_names, fake_index, name):
+def _solve_kinds(features, labels, num_kinds, groups, standardize, seed):
+    """Solve a logistic regression for each kind of fakes and the reals.
+
+    Together they are a softmax of which the reals are the reference.
+
+    Reference:
+        Begg and Gray, "Calculation of polychotomous logistic regression parameters using
+        individualized regressions", Biometrika 1984.
+    """
+    kernels, biases, penalties = [], [], []
+    log_odds_of_kinds = np.empty((num_kinds, len(labels)))
+    for kind in range(1, num_kinds + 1):
+        seen = (labels == 0) | (labels == kind)
+        solution = solve_head(
+            features[seen],
+            labels[seen] // kind,
+            2,
+            groups=groups[seen].tolist(),
+            standardize=standardize,
+            seed=seed,
+        )
+        kernels.append(solution.kernel[:, 1] - solution.kernel[:, 0])
+        biases.append(solution.bias[1] - solution.bias[0])
+        penalties.append(solution.l2)
+        # No fold of it has seen other kinds.
+        log_odds_of_kinds[kind - 1] = features @ kernels[-1] + biases[-1]
+        log_odds_of_kinds[kind - 1, seen] = log_odds(solution.probabilities, 1)
+    return _Heads(
+        np.stack(kernels, axis=1),
+        np.array(biases),
+        tuple(penalties),
+        np.logaddexp.reduce(log_odds_of_kinds, axis=0),
+    )
+
+
+def _classifier(model, heads, kinds, class_names, fake_index, name):
     """A Keras model of the two classes."""
     if len(kinds) == 1:
         classifier = EncoderClassifier(model, class_names, pooling=None, name=name)
-        order = [1, 0] if fake_index == 0 else [0, 1]
-        weights = [solution.kernel[:, order], solution.bias[order]]
+        signs = np.array([0.5, -0.5]) if fake_index == 0 else np.array([-0.5, 0.5])
+        weights = [heads.kernel * signs, heads.bias * signs]
         classifier.get_layer("head").set_weights(weights)
         return classifier
     fake, real = class_names[fake_index], class_names[1 - fake_index]
     of_kinds = [real, *(f"{fake}/{kind}" for kind in kinds)]
     classifier = EncoderClassifier(model, of_kinds, pooling=None, name=f"{name}_of_kinds")
-    classifier.get_layer("head").set_weights([solution.kernel, solution.bias])
+    weights = [np.pad(heads.kernel, ((0, 0), (1, 0))), np.pad(heads.bias, (1, 0))]
+    classifier.get_layer("head").set_weights(weights)
     images = keras.Input(classifier.input_shape[1:], name="images")
     total = keras.layers.Dense(2, use_bias=False, trainable=False, dtype="float32", name="sum")
     model = keras.Model(images, total(classifier(images)), name=name)

@@ -55,9 +55,9 @@ class TrainedDetector(NamedTuple):
         detector: The calibrated `Detector`.
         report: The `DetectionReport` on the test images.
         predictions: The `Predictions` of the test images.
-        members: List of dictionaries, one for each member: its `name`, `depths`, penalty `l2`
-            (`None` of a fine-tuned one), `weight` in the detector, and the `losses` of the depths
-            that were tried.
+        members: List of dictionaries, one for each member: its `name`, `depths`, `l2` (the penalty
+            for each kind of fakes; `None` of a fine-tuned one), `weight` in the detector, and the
+            `losses` of the depths that were tried.
     """
 
     detector: Detector
@@ -275,7 +275,7 @@ def train_detector(
                 crops[number],
                 seed,
             )
-            say(f"  layers: {', '.join(member.depths)}; penalty {member.l2:.2g}")
+            say(f"  layers: {', '.join(member.depths)}; penalty {_penalties(member.l2)}")
             members.append(member)
         if tuned is not None:
             say(f"Fine-tuning {tuned.name}")
@@ -319,7 +319,7 @@ def train_detector(
             {
                 "name": member.name,
                 "depths": list(member.depths),
-                "l2": member.l2,
+                "l2": None if member.l2 is None else list(member.l2),
                 "weight": weight,
                 "losses": member.losses,
             }
@@ -368,9 +368,13 @@ def _predictions(detector, test, scores):
     )
 
 
+def _penalties(l2):
+    return ", ".join(f"{penalty:.2g}" for penalty in l2)
+
+
 def _table(members):
     rows = [("member", "layers", "penalty", "weight")]
     for member in members:
-        penalty = "fine-tuned" if member["l2"] is None else f"{member['l2']:.2g}"
+        penalty = "fine-tuned" if member["l2"] is None else _penalties(member["l2"])
         rows.append((member["name"], ", ".join(member["depths"]), penalty, member["weight"]))
     return rows

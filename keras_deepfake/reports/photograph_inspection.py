@@ -110,10 +110,10 @@ def _photograph_section(detector, row, photograph, faces, predictions, explained
         return (row.path, picture, f"No verdict: {row.error}.")
     score = row.probabilities[fake]
     # What decides: the threshold, or the bounds between which the detector abstains.
-    rule = f"threshold {predictions.threshold:.3g}"
+    rule = f"threshold {predictions.threshold:.6g}"
     if predictions.conformal_bounds is not None:
         low, high = sorted(predictions.conformal_bounds)
-        rule = f"unsure from {low:.3g} to {high:.3g}"
+        rule = f"unsure from {low:.6g} to {high:.6g}"
     caption = (
         f"Verdict: {row.verdict}. {len(row.parts)} faces, of which the most probably fake has the "
         f"probability {score:.3f} ({rule})."

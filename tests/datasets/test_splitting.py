@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_deepfake.datasets import ImageIndex, _splitting
+from keras_deepfake.datasets._splitting import check_positions
 from tests.datasets.small_folders import names
 
 
@@ -173,3 +174,13 @@ def test_every_part_has_both_classes_where_the_groups_allow():
             parts = index.split(fractions, seed=seed)
             assert sum(map(len, parts)) == len(index)
             assert all(set(part.labels) == {0, 1} for part in parts)
+
+
+def test_positions_are_integers_or_a_mask():
+    mask = [True, False, True]
+    for positions in ([0, 2], (0, 2), np.array([0, 2]), mask, np.array(mask), iter([0, 2])):
+        assert check_positions(positions, 3).tolist() == [0, 2]
+    assert check_positions([], 3).tolist() == []
+    for wrong in ([True, False], [0.5], [[0]], 3, "ab", [3], [-4]):
+        with pytest.raises(ValueError, match="`positions` must be"):
+            check_positions(wrong, 3)

@@ -147,6 +147,9 @@ def test_every_file_has_crops_of_its_own(run):
 def test_every_face_is_listed_again_and_none_is_left_that_is_gone(run):
     save("in/two.png", (100, 100), (300, 300))
     assert [row[2] for row in run("in", "out")[1]] == ["cropped"] * 2
+    measured = [(row.confidence, row.pixels) for row in crop_faces("in", "out", verbose=0).rows]
+    assert measured == [(0.99, pytest.approx(pixels, abs=1)) for _, pixels in measured]
+    assert all(pixels > 50 for _, pixels in measured)
     again = [("in/two.png", f"out/two_{i}.png", "exists") for i in range(2)]
     assert run("in", "out")[1] == again
     save("in/two.png", (100, 100))

@@ -121,3 +121,8 @@ def test_adapt_takes_chroma(images):
     layer = kd.layers.BlockDCT()
     layer.adapt(kd.layers.RGBToYCbCr()(images / 255))
     assert np.isfinite(layer.get_weights()[0]).all()
+
+
+def test_images_smaller_than_a_block_are_refused():
+    with pytest.raises(ValueError, match="needs images of at least one block of 8 x 8 pixels"):
+        kd.layers.BlockDCT()(np.zeros((1, 4, 40, 3), "float32"))

@@ -35,3 +35,8 @@ def test_an_exponent_that_training_brought_to_zero_has_a_limit():
         layer.p.assign(ops.full(layer.p.shape, p))
         pooled = ops.convert_to_numpy(layer(maps))
         np.testing.assert_allclose(pooled, [[64**0.25]], rtol=0.02)
+
+
+def test_large_values_do_not_overflow():
+    maps = np.full((1, 4, 4, 2), 3e4, "float32")
+    np.testing.assert_allclose(ops.convert_to_numpy(GeMPooling(10.0)(maps)), 3e4, rtol=1e-5)

@@ -62,3 +62,17 @@ def test_a_class_token_comes_first_and_is_not_pooled():
     np.testing.assert_allclose(ops.convert_to_numpy(outputs), expected, atol=1e-6)
     with pytest.raises(ValueError, match="ndim"):
         kd.layers.MomentPooling(2, class_token=True)(np.zeros((2, 4, 4, 3), "float32"))
+
+
+@pytest.mark.parametrize("level", [200.3, -1.7, 1e-3, 0.0])
+def test_a_constant_channel_has_no_skewness_nor_kurtosis(level):
+    """Though its mean is rounded, in another direction on every backend."""
+    moments = kd.layers.MomentPooling()(np.full((1, 96, 80, 1), level, "float32"))
+    mean, deviation, skewness, kurtosis = ops.convert_to_numpy(moments)[0]
+    assert mean == pytest.approx(level, rel=1e-5)
+    assert (deviation, skewness, kurtosis) == (pytest.approx(0, abs=1e-5), 0, 0)
+
+
+def test_tokens_must_be_left_for_patches():
+    with pytest.raises(ValueError, match="needs tokens beside the 5 that are no patches"):
+        kd.layers.MomentPooling(2, class_token=True, num_register_tokens=4)(np.ones((2, 5, 3)))

@@ -225,3 +225,22 @@ def test_degradation_in_the_range_of_the_images_keeps_them():
     )
     images, _, _ = call(photographs(), seed=1, degradation=degradation)
     assert images.std(axis=(1, 2, 3)).min() > 20
+
+
+def test_degradations_that_draw_anew_are_refused():
+    """Beyond the mask the pair would differ."""
+    jitter = keras.layers.RandomColorJitter(
+        (0, 1), brightness_factor=0.4, contrast_factor=0.4, saturation_factor=0.2, hue_factor=0.1
+    )
+    with pytest.raises(ValueError, match="both images of a pair alike; RandomColor"):
+        kd.layers.SelfBlendedImages(jitter, data_format="channels_last")
+
+
+def test_a_rotation_is_that_of_both_images_and_of_the_mask():
+    """Keras changes its matrix in place on torch."""
+    rotation = keras.layers.RandomRotation(0.2, fill_mode="constant", seed=0)
+    images, _, masks = call(photographs(), seed=1, degradation=rotation)
+    real, fake = halves(images)
+    outside = np.broadcast_to(halves(masks)[1] == 0, real.shape)
+    # But for the border of the mask, which is interpolated.
+    assert (np.abs(real - fake)[outside] < 0.01).mean() > 0.85

@@ -117,3 +117,16 @@ def test_wrong_arguments_are_refused(component, name, bad):
         component = kd.metrics.ExpectedCalibrationError
     with pytest.raises(ValueError, match=f"`{name}` must be an integer"):
         component(**{name: bad})
+
+
+@each_metric
+def test_lengths_agree(component):
+    """One label would stand for all scores, and one score for all labels."""
+    metric = component()
+    for labels, scores, weights, name in (
+        ([1], [0.1, 0.2, 0.3], None, "y_true"),
+        ([1, 0, 1], [0.5], None, "y_true"),
+        ([1, 0, 1], [0.1, 0.2, 0.3], [1.0, 2.0], "sample_weight"),
+    ):
+        with pytest.raises(ValueError, match=f"`{name}` must have a value for each of `y_pred`"):
+            metric.update_state(labels, scores, weights)
