@@ -58,7 +58,8 @@ def solve_head(
 
     Args:
         features: Float array `(images, features)`.
-        labels: Integer array `(images,)`, the numbers of the classes.
+        labels: Integer array `(images,)`, the numbers of the classes; -1 for images that nothing is
+            solved on, of which the heads of the cross-validation say something too.
         num_classes: Integer.
         groups: What images belong together, one hashable value for each; `None` if none do.
         l2: Float, or floats from the strongest to the weakest.
@@ -82,7 +83,7 @@ def solve_head(
     if folds is not None:
         l2, losses, probabilities = _choose(rows, labels, num_classes, penalties, folds, is_softmax)
     solver = _Solver(num_classes, is_softmax, _TOLERANCE["final"])
-    kernel, bias = solver.solve(rows, labels, l2)
+    kernel, bias = solver.solve(rows[labels >= 0], labels[labels >= 0], l2)
     kernel = to_kernel(kernel) / scale[:, None]
     return HeadSolution(l2, losses, probabilities, kernel, bias - mean @ kernel)
 
@@ -155,9 +156,11 @@ def _choose(rows, labels, num_classes, penalties, folds, is_softmax):
     for l2 in penalties:
         probabilities = np.empty((len(labels), num_classes))
         for solver, (train, held_out) in zip(solvers, folds, strict=True):
+            train = train[labels[train] >= 0]
             kernel, bias = solver.solve(rows[train], labels[train], l2)
             probabilities[held_out] = _probabilities(rows[held_out] @ kernel + bias, is_softmax)
-        losses[l2] = _cross_entropy(probabilities, labels, is_softmax)
+        known = labels >= 0
+        losses[l2] = _cross_entropy(probabilities[known], labels[known], is_softmax)
         if best is None or losses[l2] < losses[best[0]]:
             best = (l2, probabilities)
         elif len(losses) - list(losses).index(best[0]) > _PATIENCE:

@@ -68,7 +68,7 @@ def number_kinds(kinds, is_fake, groups):
     others = np.flatnonzero(is_fake & ~np.isin(kinds, large))
     if is_enough(others):
         numbers[others] = len(large) + 1
-        large.append("others")
+        large.append("(others)")
     return numbers, large
 
 
@@ -156,29 +156,23 @@ def _solve_kinds(features, labels, num_kinds, groups, standardize, seed):
         Begg and Gray, "Calculation of polychotomous logistic regression parameters using
         individualized regressions", Biometrika 1984.
     """
-    kernels, biases, penalties = [], [], []
-    log_odds_of_kinds = np.empty((num_kinds, len(labels)))
-    for kind in range(1, num_kinds + 1):
-        seen = (labels == 0) | (labels == kind)
-        solution = solve_head(
-            features[seen],
-            labels[seen] // kind,
+    solutions = [
+        solve_head(
+            features,
+            # Of other kinds the heads that saw nothing of their groups are asked.
+            np.select([labels == 0, labels == kind], [0, 1], -1),
             2,
-            groups=groups[seen].tolist(),
+            groups=groups.tolist(),
             standardize=standardize,
             seed=seed,
         )
-        kernels.append(solution.kernel[:, 1] - solution.kernel[:, 0])
-        biases.append(solution.bias[1] - solution.bias[0])
-        penalties.append(solution.l2)
-        # No fold of it has seen other kinds.
-        log_odds_of_kinds[kind - 1] = features @ kernels[-1] + biases[-1]
-        log_odds_of_kinds[kind - 1, seen] = log_odds(solution.probabilities, 1)
+        for kind in range(1, num_kinds + 1)
+    ]
     return _Heads(
-        np.stack(kernels, axis=1),
-        np.array(biases),
-        tuple(penalties),
-        np.logaddexp.reduce(log_odds_of_kinds, axis=0),
+        np.stack([solution.kernel[:, 1] - solution.kernel[:, 0] for solution in solutions], axis=1),
+        np.array([solution.bias[1] - solution.bias[0] for solution in solutions]),
+        tuple(solution.l2 for solution in solutions),
+        np.logaddexp.reduce([log_odds(solution.probabilities, 1) for solution in solutions]),
     )
 
 

@@ -222,7 +222,7 @@ def train_detector(
     if fakes != "blended":
         kinds, kind_names = number_kinds(train.kinds, is_fake, groups)
     if fakes != "given":
-        kind_names.append("blend")
+        kind_names.append("(blends)")
     check_training(
         views,
         kinds,

@@ -86,6 +86,27 @@ def test_no_group_is_on_both_sides_of_the_cross_validation():
 
 
 @pytest.mark.once
+def test_images_that_nothing_is_solved_on_are_spoken_of():
+    """By heads that saw nothing of their groups."""
+    features, labels = make_features(90)
+    asked = labels.copy()
+    asked[::3] = -1
+    groups = (np.arange(90) // 3).tolist()
+    known = asked >= 0
+    solution = solve_head(features, asked, 2, groups, l2=[0.1, 0.01], standardize=False)
+    features -= features[known].mean(axis=0)  # neither mean nor scale of the others matter
+    alone = solve_head(
+        features[known], asked[known], 2, np.array(groups)[known].tolist(), solution.l2,
+        standardize=False,
+    )  # fmt: skip
+    assert alone.kernel.shape == solution.kernel.shape
+    assert np.corrcoef(alone.kernel[:, 0], solution.kernel[:, 0])[0, 1] > 0.95
+    assert np.isfinite(solution.probabilities).all()
+    # They count in nothing that is chosen.
+    likelihoods = solution.probabilities[known, asked[known]]
+    assert solution.losses[solution.l2] == pytest.approx(-np.log(likelihoods).mean())
+
+
 def test_constant_features_get_no_weight():
     features, labels = make_features()
     features = np.concatenate([features, np.full((60, 2), 1e4, "float32")], axis=1)

@@ -67,7 +67,7 @@ def test_kinds_of_few_images_or_persons_are_together(monkeypatch):
     groups = np.arange(len(kinds))
     groups[kinds == "one person"] = 1000
     numbers, names = number_kinds(kinds, is_fake, groups)
-    assert names == ["swap", "gan", "others"]
+    assert names == ["swap", "gan", "(others)"]
     expected = {"real": 0, "swap": 1, "gan": 2}
     assert numbers.tolist() == [expected.get(kind, 3) for kind in kinds]
     # Too few others are with the largest kind.
@@ -99,7 +99,7 @@ def test_the_recipe_tells_kinds_apart(fakes, tmp_path, monkeypatch, capsys):
     index = kd.datasets.ImageIndex.from_directory(tmp_path / "faces")
     trained = kd.recipes.train_detector(index, output=tmp_path / "detector", fakes=fakes, copies=0)
     printed = capsys.readouterr().out
-    told = {"given": "dark, light\n", "both": "dark, light, blend\n"}
+    told = {"given": "dark, light\n", "both": "dark, light, (blends)\n"}
     assert ("heads tell apart: " in printed) == (fakes != "blended")
     assert told.get(fakes, "") in printed
     if fakes == "given":
