@@ -33,9 +33,6 @@ from keras_deepfake.hypermodels.seeded_hyper_model import SeededHyperModel
 from keras_deepfake.models import EncoderClassifier, solved_head
 from keras_deepfake.models.model_copy import copy_model
 
-# Even steps of the log-odds: a head that is sure has nearly all scores close to 0 or 1.
-_AUC_THRESHOLDS = (1 / (1 + np.exp(-np.linspace(-16, 16, 1001)))).tolist()
-
 PENALTIES = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 # The hyperparameters that do not change the outputs of a frozen encoder.
 HEAD = (
@@ -349,11 +346,9 @@ class HyperEncoderClassifier(SeededHyperModel):
         metrics = classifier.default_compile_arguments()["metrics"]
         # The mean over the columns; of a softmax over two classes, the AUC of the fake one. With
         # `label_weights` Keras could not reload the compiled model.
+        # Many thresholds, as a head that is sure has nearly all scores close to 0 or 1.
         auc = keras.metrics.AUC(
-            thresholds=_AUC_THRESHOLDS,
-            multi_label=True,
-            num_labels=len(self.class_names),
-            name="auc",
+            num_thresholds=10_000, multi_label=True, num_labels=len(self.class_names), name="auc"
         )
         return [*metrics, auc]
 
