@@ -50,6 +50,7 @@ if keras.backend.backend() != "tensorflow":
         "evaluation",
         "examples",
         "export/test_detector_export.py",
+        "export/test_eight_bits.py",
         "faces",
         "hypermodels/test_documentation.py",
         "hypermodels/test_local_workers.py",

@@ -25,9 +25,9 @@ class MomentPooling(keras.layers.Layer):
             distribution has 0 and 3); both are 0 where a channel is constant.
         class_token: Boolean, for tokens of which the first is a class token: it is given as it
             is, and the moments are those of the others.
+        data_format: `"channels_last"`, `"channels_first"`, or `None` for the Keras default.
         num_register_tokens: Integer, how many tokens right behind the class token stand for no
             place in the image, and are left out: the registers of DINOv3.
-        data_format: `"channels_last"`, `"channels_first"`, or `None` for the Keras default.
         **kwargs: Base layer arguments such as `name`, `dtype` and `trainable`. Moments are
             computed in float32 under every dtype policy and then cast to its compute dtype.
 
@@ -61,7 +61,7 @@ class MomentPooling(keras.layers.Layer):
     """
 
     def __init__(
-        self, num_moments=4, class_token=False, num_register_tokens=0, data_format=None, **kwargs
+        self, num_moments=4, class_token=False, data_format=None, num_register_tokens=0, **kwargs
     ):
         super().__init__(autocast=False, **kwargs)
         self.num_moments = check_integer("num_moments", num_moments, 1, 4)

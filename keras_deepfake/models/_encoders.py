@@ -14,7 +14,8 @@ from keras_deepfake.models.model_copy import copy_model
 POOLINGS = {
     4: {
         "flatten": keras.layers.Flatten,
-        # Exact in images of any size, where Keras's own is off in its third digit on TensorFlow.
+        # Of several channels Keras's own is off by .07 % at 480 x 640 pixels on TensorFlow, which
+        # adds pixel after pixel, and by 1.3 % at 2000 x 3000.
         "avg": functools.partial(MomentPooling, 1),
         "max": keras.layers.GlobalMaxPooling2D,
         "gem": GeMPooling,

@@ -101,7 +101,7 @@ def pooled(outputs, network):
         )
     others = _tokens_beside_patches(shape[1]) if len(shape) == 3 else 0
     registers = max(others - 1, 0)
-    return MomentPooling(2, others > 0, registers, data_format_of(network))(outputs)
+    return MomentPooling(2, others > 0, data_format_of(network), registers)(outputs)
 
 
 def _tokens_beside_patches(count):

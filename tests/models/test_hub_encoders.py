@@ -8,6 +8,7 @@ import pytest
 
 import keras_deepfake as kd
 from keras_deepfake.models import feature_extractor, hub_encoder
+from keras_deepfake.recipes._network_encoders import cut_points
 
 IMAGES = np.random.default_rng(0).random((2, 32, 32, 3), "float32")
 SCALE, OFFSET = [1 / 58.0, 1 / 57.0, 1 / 57.5], [-2.1, -2.0, -1.8]
@@ -163,6 +164,13 @@ def test_registers_are_not_pooled(encoders):
     np.testing.assert_allclose(
         predict(several)[:, : 3 * 16], np.concatenate(expected, axis=1), atol=1e-5
     )
+
+
+@pytest.mark.once
+def test_places_that_are_the_same_for_all_images_lead_past_no_block(encoders):
+    """Every block of DINOv3 is given them beside the tokens."""
+    _, whole, _ = encoders[dinov3]
+    assert {"layers_0", "layers_1"} <= set(cut_points(whole))
 
 
 LOADS = """

@@ -260,18 +260,6 @@ class TestDepths:
         expected = np.mean([one.predict(window, verbose=0) for window in windows], axis=0)
         np.testing.assert_allclose(model.predict(images, verbose=0), expected, atol=1e-5)
 
-    def test_what_is_the_same_for_all_images_leads_past_no_layer(self):
-        """As the places of patches that every block of DINOv3 is given."""
-        images = keras.Input((4, 6), name="images")
-        places = keras.layers.Lambda(lambda x: x[0] * 0.0, output_shape=None, name="places")
-        x = keras.layers.Dense(6, name="block_0")(images)
-        shared = places(images)
-        for i in range(1, 4):
-            x = keras.layers.Dense(6, name=f"block_{i}")(x + shared)
-        assert shared.shape == (4, 6)
-        names = ("block_0", "block_1", "block_2", "block_3")
-        assert set(names) <= set(cut_points(keras.Model(images, x)))
-
     def test_a_network_within_a_network_is_cut_too(self):
         network = make_network()
         images = keras.Input((24, 24, 3))
