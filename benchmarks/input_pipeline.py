@@ -126,7 +126,7 @@ def main():
         return
     with tempfile.TemporaryDirectory() as made:
         if arguments.directory is None:
-            write_images(made, 400, [image_size])
+            write_images(made, 1000, [image_size])
         compare(arguments.directory or made, image_size, arguments.batch_size, arguments.rounds)
 
 

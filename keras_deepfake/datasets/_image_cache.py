@@ -12,6 +12,7 @@ import zlib
 import numpy as np
 
 from keras_deepfake._arguments import check_path
+from keras_deepfake.datasets._batch_memory import empty_batch
 
 
 class ImageCache:
@@ -64,7 +65,7 @@ class ImageCache:
         none = np.empty((0, *self.shape[1:]), self.dtype)
         if not self.present[positions].all():
             return none
-        batch = _aligned_array((len(positions), *self.shape[1:]), self.dtype)
+        batch = empty_batch((len(positions), *self.shape[1:]), self.dtype)
         for row, position in zip(batch, positions.tolist(), strict=True):
             if (image := self._get(position)) is None:
                 return none
@@ -183,14 +184,6 @@ class ImageCache:
         # Of an image of this dataset, at this position.
         start = zlib.crc32(f"{self.digest}{position}".encode())
         return zlib.crc32(np.ascontiguousarray(image), start)
-
-
-def _aligned_array(shape, dtype):
-    """An empty array that TensorFlow takes as it is; of others it makes a copy."""
-    alignment, size = 64, int(np.prod(shape)) * np.dtype(dtype).itemsize
-    memory = np.empty(size + alignment, "uint8")
-    start = -memory.ctypes.data % alignment
-    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def _remove(file):

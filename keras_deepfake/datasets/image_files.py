@@ -221,10 +221,4 @@ def _decode_with_pillow(path):
 
 def convert_image(image, image_size):
     """Casts uint8 pixels to a float32 array in [0, 1], of another size unless that is `None`."""
-    # The division of `scale_image`.
     return image / np.float32(255) if image_size is None else resize_image(image, image_size)
-
-
-def scale_image(image):
-    """Casts uint8 pixels to float32 in [0, 1]."""
-    return tf.cast(image, "float32") / 255.0

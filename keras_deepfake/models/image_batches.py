@@ -11,8 +11,8 @@ import numpy as np
 from keras_deepfake._classes import class_numbers
 from keras_deepfake._pixels import to_numpy, unit_pixels
 
-# Batches of odd sizes that wait for others of theirs: so many batches in full, or values.
-WAITING_BATCHES = 16
+# What waits for more images of its shape: so many batches, or values, in all.
+WAITING_BATCHES = 2**12
 WAITING_VALUES = 2**26
 # Images of an array that are converted at a time.
 CHUNK = 256
@@ -102,42 +102,47 @@ def image_batches(data, input_shape, image_size=None, batch_size=32, labelled=Fa
 def compute_by_shape(compute, batches, batch_size):
     """Yield batches in their order, each with what a function gives for its pixels, row by row.
 
-    Batches that are not full, as those of many sizes in a row, wait for others of their shape, and
-    the function gets them together.
+    Batches that are not full, as those of many sizes in a row, wait until there are enough images
+    of their shape, or so many of others that memory is short, and the function gets them together.
 
     Args:
         compute: Function from pixels `(images, ...)` to an array `(images, ...)`.
         batches: Iterable of `ImageBatch`es. Those that hold no pixels come with `None`.
         batch_size: Integer, the most images that the function gets.
     """
-    waiting, images, values = [], 0, 0
+    waiting, alike, rows = collections.deque(), collections.defaultdict(list), {}
+    values = 0
+
+    def compute_alike(shape):
+        of_one_shape = alike.pop(shape)
+        pixels = [batch.pixels for batch in of_one_shape]
+        pixels = np.concatenate(pixels) if len(pixels) > 1 else pixels[0]
+        starts = range(0, len(pixels), batch_size)
+        computed = np.concatenate([compute(pixels[i : i + batch_size]) for i in starts])
+        ends = np.cumsum([len(batch.pixels) for batch in of_one_shape])[:-1]
+        rows.update(zip(map(id, of_one_shape), np.split(computed, ends), strict=True))
+
     for batch in batches:
-        if not waiting and len(batch.images) == batch_size > 1:
-            yield batch, compute(batch.pixels)
-            continue
         waiting.append(batch)
-        images += len(batch.images)
         values += batch.pixels.size
-        if images >= WAITING_BATCHES * batch_size or values >= WAITING_VALUES:
-            yield from _computed(compute, waiting, batch_size)
-            waiting, images, values = [], 0, 0
-    yield from _computed(compute, waiting, batch_size)
-
-
-def _computed(compute, batches, batch_size):
-    by_shape = collections.defaultdict(list)
-    for batch in batches:
-        by_shape[batch.pixels.shape[1:]].append(batch)
-    rows = {}
-    for of_one_shape in by_shape.values():
-        pixels = np.concatenate([batch.pixels for batch in of_one_shape])
-        if len(pixels):
-            starts = range(0, len(pixels), batch_size)
-            computed = np.concatenate([compute(pixels[i : i + batch_size]) for i in starts])
-            ends = np.cumsum([len(batch.pixels) for batch in of_one_shape])[:-1]
-            rows.update(zip(map(id, of_one_shape), np.split(computed, ends), strict=True))
-    for batch in batches:
-        yield batch, rows.get(id(batch))
+        if len(batch.pixels):
+            shape = batch.pixels.shape[1:]
+            alike[shape].append(batch)
+            if sum(len(other.pixels) for other in alike[shape]) >= batch_size:
+                compute_alike(shape)
+        else:
+            rows[id(batch)] = None
+        if len(waiting) >= WAITING_BATCHES or values >= WAITING_VALUES:
+            for shape in list(alike):
+                compute_alike(shape)
+        while waiting and id(waiting[0]) in rows:
+            batch = waiting.popleft()
+            values -= batch.pixels.size
+            yield batch, rows.pop(id(batch))
+    for shape in list(alike):
+        compute_alike(shape)
+    for batch in waiting:
+        yield batch, rows[id(batch)]
 
 
 def single_images(data):
