@@ -16,7 +16,7 @@ def feature_extractor(network, until=None, name=None):
     Layers in the middle of a network often tell fakes better than the last ones, which describe
     what an image shows; those of several depths together tell them better still. Of several
     layers the maps are pooled to the mean and the deviation of each channel, tokens to those of
-    the patches of a square image and the class token, if there is one, and all is concatenated.
+    the image's patches and the class token, if there is one, and all is concatenated.
 
     Args:
         network: A Keras model that is built as a graph from one input.
@@ -99,17 +99,41 @@ def pooled(outputs, network):
             f"A layer to end at must give a map of 4 axes, tokens of 3 or a vector of 2; got "
             f"output shape {tuple(shape)}."
         )
-    others = _tokens_beside_patches(shape[1]) if len(shape) == 3 else 0
+    others = _tokens_beside_patches(shape[1], _image_sides(network)) if len(shape) == 3 else 0
     registers = max(others - 1, 0)
     return MomentPooling(2, others > 0, data_format_of(network), registers)(outputs)
 
 
-def _tokens_beside_patches(count):
-    """How many of a number of tokens come before those of the patches of a square image."""
-    # None; a class token, and behind it four registers (DINOv3) or what distils (DeiT).
-    for others in (0, 1, 5, 2) if count is not None else ():
-        if count > others and math.isqrt(count - others) ** 2 == count - others:
-            return others
+def _image_sides(network):
+    """The sides of the images that a network takes, `None` where they are open; or nothing."""
+    shape = network.inputs[0].shape
+    if len(shape) != 4:
+        return ()
+    return shape[1:3] if data_format_of(network) == "channels_last" else shape[2:]
+
+
+def _tokens_beside_patches(count, sides):
+    """How many of a number of tokens come before those of the patches of an image."""
+
+    def is_of_squares(patches):
+        return math.isqrt(patches) ** 2 == patches
+
+    def is_of_image(patches):
+        return any(
+            (sides[0] // size) * (sides[1] // size) == patches
+            for size in range(2, math.gcd(*sides) + 1)
+            if math.gcd(*sides) % size == 0
+        )
+
+    # A network may also resize images to squares, or cut them out.
+    rules = [is_of_squares]
+    if len(sides) == 2 and None not in sides and sides[0] != sides[1]:
+        rules.insert(0, is_of_image)
+    for are_patches in rules if count is not None else ():
+        # None; a class token, and behind it four registers (DINOv3) or what distils (DeiT).
+        for others in (0, 1, 5, 2):
+            if count > others and are_patches(count - others):
+                return others
     return 0
 
 

@@ -19,8 +19,8 @@ def make_network():
 IMAGES = np.random.default_rng(0).random((3, 16, 16, 3), "float32")
 
 
-def outputs_at(network, name):
-    return keras.Model(network.inputs[0], network.get_layer(name).output).predict(IMAGES, verbose=0)
+def outputs_at(network, name, images=IMAGES):
+    return keras.Model(network.inputs[0], network.get_layer(name).output).predict(images, verbose=0)
 
 
 def test_one_layer_is_given_as_it_is():
@@ -71,6 +71,27 @@ def test_which_tokens_are_those_of_patches(count, patches):
     features = encoder.predict(values, verbose=0)
     assert features.shape[1] == expected.shape[1] * (6 + 5) // 6
     np.testing.assert_allclose(features[:, : expected.shape[1]], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("sides", "others", "resized"),
+    # 7 x 5 patches and a class token are 36 tokens; with four registers 40. 16 x 16 pixels, to
+    # which a network may resize, have 4 x 4 patches.
+    [((28, 20), 0, None), ((28, 20), 1, None), ((20, 28), 5, None), ((28, 20), 1, (16, 16))],
+)
+def test_patches_of_images_that_are_not_square(sides, others, resized):
+    images = keras.Input((*sides, 3))
+    x = keras.layers.Resizing(*resized)(images) if resized else images
+    x = keras.layers.Conv2D(6, 4, 4)(x)
+    x = keras.layers.Reshape((x.shape[1] * x.shape[2], 6))(x)
+    tokens = keras.layers.ZeroPadding1D((others, 0), name="tokens")(x)
+    network = keras.Model(images, keras.layers.Dense(5, name="more")(tokens))
+    encoder = kd.models.feature_extractor(network, ("tokens", "more"))
+    assert encoder.output_shape[-1] == (6 + 5) * (3 if others else 2)
+    values = np.random.default_rng(0).random((2, *sides, 3), "float32")
+    patches = outputs_at(network, "tokens", values)[:, others:]
+    features = encoder.predict(values, verbose=0)[:, 6 if others else 0 :][:, :6]
+    np.testing.assert_allclose(features, patches.mean(axis=1), atol=1e-5)
 
 
 @pytest.mark.parametrize(
