@@ -1,7 +1,8 @@
 """Runs every benchmark that prints a table of ratios, and writes docs/benchmarks.md.
 
 Each script runs in a process of its own, one after the other. Of what it prints, the lines of
-its table are kept. Nothing is written if one fails. Use a machine that does nothing else.
+its table are kept. Nothing is written if one fails. Of the page that was there, what is said about
+the tables behind them stays. Use a machine that does nothing else.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from importlib.metadata import version
 
 FOLDER = pathlib.Path(__file__).parent
 HEADER = "| ratio |"
+REMARKS = "## What they say\n"
 PEERS = ("keras", "tensorflow", "torch", "numpy")
 
 
@@ -62,8 +64,8 @@ def main():
         lines, minutes = table_of(script)
         summary = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8")))
         sections.append(
-            f"## {summary.splitlines()[0]}\n`benchmarks/{script.name}`, {minutes:.0f} minutes.\n\n"
-            + "\n".join(lines)
+            f"## {summary.splitlines()[0].rstrip('.')}\n"
+            f"`benchmarks/{script.name}`, {minutes:.0f} minutes.\n\n" + "\n".join(lines)
         )
     versions = ", ".join(f"{name} {version(name)}" for name in PEERS)
     text = (
@@ -76,7 +78,9 @@ def main():
         print(text + "\n\n".join(sections))
         return
     path = FOLDER.parent / "docs" / "benchmarks.md"
-    path.write_text(text + "\n\n".join(sections) + "\n", encoding="utf-8")
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    remarks = "".join(before.partition(REMARKS)[1:])
+    path.write_text(text + "\n\n".join([*sections, remarks]), encoding="utf-8")
     print(f"{path} holds the tables of {len(scripts)} scripts.")
 
 
