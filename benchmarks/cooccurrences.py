@@ -9,7 +9,7 @@ import itertools
 
 import keras
 import numpy as np
-from measuring import seconds_in_turns
+from measuring import speeds_in_turns
 
 import keras_deepfake as kd
 
@@ -71,8 +71,7 @@ def main():
         "numpy": lambda: np.stack([by_numpy(image) for image in images]),
     }
     np.testing.assert_allclose(runs["ours"](), runs["numpy"](), atol=1e-6)
-    seconds = seconds_in_turns(runs, options.rounds)
-    ours, peer = (options.images / seconds[name] for name in runs)
+    ours, peer = speeds_in_turns(runs, options.images, options.rounds).values()
     print(
         f"| images a second, {options.image_size} px | ours | `np.bincount` | ratio |\n"
         "|---|---|---|---|\n"

@@ -8,7 +8,7 @@ import argparse
 
 import keras
 import numpy as np
-from measuring import seconds_in_turns
+from measuring import speeds_in_turns
 
 import keras_deepfake as kd
 from keras_deepfake.models._encoding import encode
@@ -36,8 +36,7 @@ def main():
         "predict": lambda: encoder.predict(images, options.batch_size, verbose=0),
     }
     np.testing.assert_allclose(runs["ours"](), runs["predict"](), atol=1e-5)
-    seconds = seconds_in_turns(runs, options.rounds)
-    ours, peer = (options.images / seconds[name] for name in runs)
+    ours, peer = speeds_in_turns(runs, options.images, options.rounds).values()
     print(
         f"| images a second, {options.image_size} px | ours | `encoder.predict` | ratio |\n"
         "|---|---|---|---|\n"

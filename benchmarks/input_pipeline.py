@@ -18,7 +18,7 @@ import tempfile
 import keras
 import numpy as np
 import tensorflow as tf
-from measuring import in_own_process, in_turns, peak_memory, seconds_in_turns
+from measuring import in_own_process, in_turns, peak_memory, speeds_in_turns
 from PIL import Image
 
 import keras_deepfake as kd
@@ -86,8 +86,7 @@ def compare(directory, image_size, batch_size, rounds):
         name: functools.partial(collections.deque, dataset, maxlen=0)
         for name, dataset in datasets.items()
     }
-    seconds = seconds_in_turns(reads, rounds)
-    speeds = {name: len(index) / median for name, median in seconds.items()}
+    speeds = speeds_in_turns(reads, len(index), rounds)
     print(
         f"| images a second of {image_size[0]} px, batches of {batch_size} | ours "
         "| the alternative named | ratio |\n|---|---|---|---|"

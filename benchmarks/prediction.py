@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from input_pipeline import write_images
-from measuring import seconds_in_turns
+from measuring import speeds_in_turns
 
 import keras_deepfake as kd
 
@@ -116,8 +116,7 @@ def main():
             files = pathlib.Path(made, group)
             write_images(files, count, sizes)
             peers, ours = make(files)
-            seconds = seconds_in_turns({**peers, **ours}, arguments.rounds)
-            speeds = {name: 2 * count / median for name, median in seconds.items()}
+            speeds = speeds_in_turns({**peers, **ours}, 2 * count, arguments.rounds)
             rows += [
                 f"| {group}: {one}, {peer} | {speeds[one]:.0f} | {speeds[peer]:.0f} "
                 f"| {speeds[one] / speeds[peer]:.2f} |"

@@ -8,7 +8,7 @@ import numpy as np
 # TensorFlow makes a copy of arrays that are not aligned to it.
 _ALIGNMENT = 64
 # What a pipeline lets go while it fills the next; the older is given back to the system.
-_FREE = collections.deque(maxlen=4)
+_FREE = collections.deque(maxlen=2)
 
 
 def empty_batch(shape, dtype):

@@ -225,7 +225,8 @@ def _batches(index, image_size, batch_size, shuffle_buffer, seed, cache, finish)
         x = read(positions)
         if as_bytes:
             x = tf.numpy_function(_scale, [x], "float32", stateful=False)
-        return finish(tf.ensure_shape(x, (None, *image_size, 3)), positions)
+            x = tf.ensure_shape(x, (None, *image_size, 3))
+        return finish(x, positions)
 
     # Batches are large: two are ready and two in the making while one is in use, on any machine.
     dataset = (
@@ -315,7 +316,7 @@ def _read_one_by_one(paths, headers, image_size, as_bytes):
 
 
 def _scale(images):
-    """Casts a batch of bytes to float32 in [0, 1], in a third of the time of TensorFlow."""
+    """Casts a batch of bytes to float32 in [0, 1]."""
     return np.divide(images, np.float32(255), out=empty_batch(images.shape, "float32"))
 
 

@@ -119,11 +119,9 @@ def _tokens_beside_patches(count, sides):
         return math.isqrt(patches) ** 2 == patches
 
     def is_of_image(patches):
-        return any(
-            (sides[0] // size) * (sides[1] // size) == patches
-            for size in range(2, math.gcd(*sides) + 1)
-            if math.gcd(*sides) % size == 0
-        )
+        divisor = math.gcd(*sides)
+        sizes = (size for size in range(2, divisor + 1) if divisor % size == 0)
+        return any(sides[0] * sides[1] == patches * size**2 for size in sizes)
 
     # A network may also resize images to squares, or cut them out.
     rules = [is_of_squares]

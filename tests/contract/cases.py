@@ -149,7 +149,14 @@ CASES = [
     layer_case(
         kd.layers.NativeCrop, (9, 8, 3), crop_size=(4, 5), place=(0.0, 0.7), options=WITHOUT_WEIGHTS
     ),
-    layer_case(kd.layers.BlockDCT, (9, 8, 3), block_size=4, options=WITHOUT_WEIGHTS),
+    # Coefficients are differences of sums of pixels, which are rounded by more than backends may
+    # differ where pixels are bright.
+    layer_case(
+        kd.layers.BlockDCT,
+        (9, 8, 3),
+        block_size=4,
+        options={"input_range": (0.0, 0.1), **WITHOUT_WEIGHTS},
+    ),
     layer_case(kd.layers.ResidualCooccurrence, (12, 13, 3), options=WITHOUT_WEIGHTS),
     layer_case(
         kd.layers.ResidualCooccurrence,

@@ -172,9 +172,7 @@ def test_saved_model_is_the_same_in_a_fresh_process(backend, saved_models, tmp_p
     )
     with np.load(tmp_path / "outputs.npz") as loaded:
         for name, (outputs, trainable) in expected.items():
-            # A coefficient is a difference of sums near 1000, which float32 rounds by 6e-5.
-            atol = 1e-4 if name.startswith("BlockDCT") else 1e-5
             np.testing.assert_allclose(
-                loaded[name], outputs, rtol=1e-5, atol=atol, err_msg=f"{name} on {backend}"
+                loaded[name], outputs, rtol=1e-5, atol=1e-5, err_msg=f"{name} on {backend}"
             )
             assert loaded[f"{name}/trainable"] == trainable, name

@@ -54,8 +54,7 @@ def assert_same_training(make, micro_batch_size, *data, **arguments):
         for before, after in zip(start.get_weights(), whole.get_weights(), strict=True)
     )
     for expected, found in zip(whole.get_weights(), parts.get_weights(), strict=True):
-        # What sums in another order round off.
-        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=5e-6)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
     assert set(parts_history) == set(whole_history)
     for name, values in whole_history.items():
         np.testing.assert_allclose(parts_history[name], values, rtol=1e-5, err_msg=name)
@@ -74,7 +73,8 @@ class TestSameTraining:
             4,
             images(),
             labels,
-            sample_weight=np.arange(10.0),
+            # Small steps, as sums in another order round large ones by more than is allowed.
+            sample_weight=np.arange(10.0) / 10,
             compile_arguments={"weighted_metrics": ["accuracy"]},
         )
         (layer,) = (x for x in model._flatten_layers() if isinstance(x, Counting))
