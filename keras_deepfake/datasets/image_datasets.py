@@ -15,6 +15,7 @@ from keras_deepfake.datasets._image_cache import ImageCache
 from keras_deepfake.datasets.image_files import (
     check_target_size,
     decode_image,
+    map_files,
     read_pixels,
 )
 from keras_deepfake.datasets.image_index import ImageIndex
@@ -262,6 +263,8 @@ def _reader(index, image_size, batch_size, as_bytes):
     by_batch = (index.headers[:, :2] == (height, width)).all() and (
         as_bytes or height * width * batch_size <= _MOST_PIXELS
     )
+    decoded_shape = (height, width, 3) if by_batch else shape
+    none = np.zeros((0, *decoded_shape), "uint8" if by_batch else "float32")
     slowly = functools.partial(_read_one_by_one, image_size=image_size, as_bytes=as_bytes)
 
     def resized(images):
@@ -270,30 +273,15 @@ def _reader(index, image_size, batch_size, as_bytes):
 
     def read_one(path, header):
         image = decode_image(path, tf.cast(header[2], "int32") if only is None else only)
-        if by_batch:
-            return tf.ensure_shape(image, (height, width, 3))
-        return tf.ensure_shape(resized(image[None])[0], shape)
+        image = image if by_batch else resized(image[None])[0]
+        return tf.ensure_shape(image, decoded_shape)
 
     def read(positions):
         files = tf.gather(paths, positions), tf.gather(headers, positions)
-        # A dataset is the one place where TensorFlow catches an error; its own would not name
-        # the file. All images are read then, or none: what follows an error is no batch of theirs.
-        attempt = (
-            tf.data.Dataset.from_tensor_slices(files)
-            .map(read_one, num_parallel_calls=_PARALLEL, deterministic=True)
-            .batch(tf.size(positions, "int64"), drop_remainder=True)
-        )
-        if by_batch and not as_bytes:
-            attempt = attempt.map(resized)
-        attempt = (
-            attempt.ignore_errors()
-            .concatenate(tf.data.Dataset.from_tensors(tf.zeros((0, *shape), dtype)))
-            .take(1)
-            .get_single_element()
-        )
+        attempt = map_files(read_one, files, tf.size(positions, "int64"), none, _PARALLEL)
         images = tf.cond(
             tf.size(attempt) > 0,
-            lambda: attempt,
+            lambda: resized(attempt) if by_batch and not as_bytes else attempt,
             lambda: tf.numpy_function(slowly, files, dtype, stateful=False),
         )
         return tf.ensure_shape(images, (None, *shape))

@@ -1,6 +1,8 @@
 """Finding and reading image files: the same numbers here and inside the `tf.data` pipelines."""
 
 import collections
+import itertools
+import math
 import os
 import pathlib
 
@@ -170,6 +172,66 @@ def read_pixels(path, height, width, decoder):
             except (OSError, tf.errors.InvalidArgumentError):
                 pass  # Pillow reads it, or says why not
     return _decode_with_pillow(path)
+
+
+def map_files(function, files, count, empty, parallel, pad=False):
+    """Maps a function over files in a graph: what it gives for all, or `empty`, if one fails.
+
+    A dataset is the one place where TensorFlow catches an error; its own would not name the file.
+
+    Args:
+        function: Function from the elements of `files` to a tensor, or a tuple of them.
+        files: Tensor, or tuple of tensors, with a row a file.
+        count: Scalar int64 tensor, the number of files.
+        empty: What a batch of no files would be.
+        parallel: Integer, how many files are read at a time.
+        pad: Whether tensors of several shapes are padded to one; else they are an error.
+    """
+    results = tf.data.Dataset.from_tensor_slices(files).map(
+        function, num_parallel_calls=parallel, deterministic=True
+    )
+    batch = results.padded_batch if pad else results.batch
+    return (
+        batch(count, drop_remainder=True)
+        .ignore_errors()
+        # What follows an error is no batch of these files.
+        .concatenate(tf.data.Dataset.from_tensors(empty))
+        .take(1)
+        .get_single_element()
+    )
+
+
+def read_pixels_of_many(paths, decoder, alike):
+    """Decodes files that `inspect_image` has passed, outside Python's lock for all of them.
+
+    Args:
+        paths: List of str.
+        decoder: Who decodes them all: `JPEG` or `PNG`.
+        alike: Whether they are of one size.
+
+    Returns:
+        A list of uint8 arrays `(files, height, width, 3)`, one for all neighbours of one size; of
+        no arrays if a file cannot be decoded.
+    """
+    with tf.device("CPU:0"):
+        names = tf.constant([os.fsencode(path) for path in paths])
+        shapes, values = (part.numpy() for part in _decode_many(names, decoder, pad=not alike))
+    arrays, start = [], 0
+    for shape, neighbours in itertools.groupby(shapes.tolist()):
+        end = start + len(list(neighbours))
+        arrays.append(values[start:end, : math.prod(shape)].reshape(end - start, *shape))
+        start = end
+    return arrays
+
+
+@tf.function(reduce_retracing=True)
+def _decode_many(paths, decoder, pad):
+    def decode(path):
+        image = decode_image(path, decoder)
+        return tf.shape(image), tf.reshape(image, [-1])
+
+    empty = tf.zeros((0, 3), tf.int32), tf.zeros((0, 0), tf.uint8)
+    return map_files(decode, paths, tf.size(paths, tf.int64), empty, parallel=1, pad=pad)
 
 
 def decode_image(path, decoder):

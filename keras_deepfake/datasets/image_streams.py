@@ -1,20 +1,19 @@
 """Many image files, one after the other, read in threads."""
 
 import collections
-import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from keras_deepfake.datasets._inspection import inspect_image
-from keras_deepfake.datasets.image_files import convert_image, read_pixels
+from keras_deepfake.datasets._inspection import MEMORY, PILLOW, inspect_image
+from keras_deepfake.datasets.image_files import read_pixels, read_pixels_of_many
 from keras_deepfake.datasets.image_resizing import resize_images
 
 # Decoding and resizing run outside Python's lock.
-_THREADS = max(2, min(8, os.cpu_count() or 2))
+_THREADS = max(3, min(8, os.cpu_count() or 2))
 # Files that one thread reads at a time.
-_FILES = 16
+_FILES = 32
 # Of images that are resized together.
 _VALUES = 2**23
 
@@ -30,12 +29,10 @@ def stream_images(files, image_size=None):
     Yields:
         Float32 arrays `(height, width, 3)` in [0, 1]; `None` for files that cannot be read.
     """
-    # Images that keep their size may be of any size: as few of them as possible are held.
-    size = 1 if image_size is None else _FILES
-    files, pending = iter(files), collections.deque()
+    pending = collections.deque()
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        while part := list(itertools.islice(files, size)):
+        for part in _parts(files, image_size):
             pending.append(pool.submit(_read, part, image_size))
             if len(pending) > 2 * _THREADS:
                 yield from pending.popleft().result()
@@ -45,40 +42,76 @@ def stream_images(files, image_size=None):
         pool.shutdown(cancel_futures=True)
 
 
+def _parts(files, image_size):
+    """Yields lists of files that one thread reads at a time: few of large images."""
+    part, values = [], 0
+    # Images that keep their size, which may be any, are held: as few as possible.
+    most = _VALUES if image_size is not None else _VALUES // 8
+    for path, header in files:
+        part.append((path, header))
+        if header is not None:
+            values += 3 * header[0] * header[1]
+        else:
+            values += most if image_size is None else _guess_values(path)
+        if len(part) == _FILES or values >= most:
+            yield part
+            part, values = [], 0
+    if part:
+        yield part
+
+
+def _guess_values(path):
+    """How many values the image of a file may have, by its bytes."""
+    try:
+        return 8 * os.path.getsize(path)
+    except (OSError, ValueError):  # reading it says why
+        return 0
+
+
 def _read(files, image_size):
     """A list of the images of some files."""
     images = [None] * len(files)
-    if image_size is None:
-        for place, pixels in _decode(files):
-            images[place] = convert_image(pixels, None)
-        return images
-    # Neighbours of one size are resized together, outside Python's lock for longer.
-    for neighbours in _neighbours(_decode(files)):
-        places, pixels = zip(*neighbours, strict=True)
-        for place, image in zip(places, resize_images(np.stack(pixels), image_size), strict=True):
+    for places, pixels in _decode(files):
+        # Neighbours of one size are resized together, outside Python's lock for longer.
+        converted = (
+            pixels / np.float32(255) if image_size is None else resize_images(pixels, image_size)
+        )
+        for place, image in zip(places, converted, strict=True):
             images[place] = image
     return images
 
 
 def _decode(files):
-    """Yields pairs of the place and the pixels of each file that can be read."""
+    """Yields places, and arrays `(images, height, width, 3)` of those that can be read."""
+    for places, paths, headers in _neighbours(files):
+        decoder = headers[0][2]
+        if len(paths) > 1 and decoder != PILLOW:
+            with MEMORY.taking(len(paths) * max(height * width for height, width, _ in headers)):
+                arrays = read_pixels_of_many(paths, decoder, alike=len(set(headers)) == 1)
+            if arrays:
+                ends = np.cumsum([len(pixels) for pixels in arrays])[:-1]
+                yield from zip(np.split(places, ends), arrays, strict=True)
+                continue
+        for place, path, header in zip(places, paths, headers, strict=True):
+            try:
+                yield [place], np.asarray(read_pixels(path, *header))[None]
+            except ValueError:
+                continue
+
+
+def _neighbours(files):
+    """Yields places, paths and headers of files of one decoder that are small, or of one file."""
+    waiting, largest = [], 0
     for place, (path, header) in enumerate(files):
         try:
-            yield place, np.asarray(read_pixels(path, *(header or inspect_image(path))))
+            header = tuple(header or inspect_image(path))
         except ValueError:
             continue
-
-
-def _neighbours(pairs):
-    """Yields lists of pairs whose images have one size: few of large images, or only one."""
-    waiting = []
-    for position, pixels in pairs:
-        if waiting and waiting[0][1].shape != pixels.shape:
-            yield waiting
-            waiting = []
-        waiting.append((position, pixels))
-        if (len(waiting) + 1) * pixels.size > _VALUES:
-            yield waiting
-            waiting = []
+        size = 3 * header[0] * header[1]
+        largest = max(largest, size)
+        if waiting and (header[2] != waiting[0][2][2] or (len(waiting) + 1) * largest > _VALUES):
+            yield tuple(zip(*waiting, strict=True))
+            waiting, largest = [], size
+        waiting.append((place, path, header))
     if waiting:
-        yield waiting
+        yield tuple(zip(*waiting, strict=True))

@@ -309,15 +309,20 @@ def predict_images(
 
 
 def _predict_images(detector, images, batch_size, threshold, progress=None):
-    rows = []
-    for batch, scores in detector.score_batches(images, batch_size):
-        if batch.images[0].problem is not None:
-            rows.append(Prediction(batch.images[0].name, None, None, batch.images[0].problem))
-        else:
-            rows += scored_rows(detector, [image.name for image in batch.images], scores, threshold)
+    found, scores = [], []
+    for batch, batch_scores in detector.score_batches(images, batch_size):
+        found += [(image.name, image.problem) for image in batch.images]
+        scores.append(batch_scores)
         if progress is not None:
-            progress.update(len(rows), finalize=False)
-    return rows
+            progress.update(len(found), finalize=False)
+    paths = [name for name, problem in found if problem is None]
+    rows = iter(
+        scored_rows(detector, paths, np.concatenate([[], *scores], dtype="float32"), threshold)
+    )
+    return [
+        next(rows) if problem is None else Prediction(name, None, None, problem)
+        for name, problem in found
+    ]
 
 
 def scored_rows(detector, paths, scores, threshold=None):

@@ -111,10 +111,11 @@ def compute_by_shape(compute, batches, batch_size):
         batch_size: Integer, the most images that the function gets.
     """
     waiting, alike, rows = collections.deque(), collections.defaultdict(list), {}
-    values = 0
+    counts, values = collections.Counter(), 0
 
     def compute_alike(shape):
         of_one_shape = alike.pop(shape)
+        del counts[shape]
         pixels = [batch.pixels for batch in of_one_shape]
         pixels = np.concatenate(pixels) if len(pixels) > 1 else pixels[0]
         starts = range(0, len(pixels), batch_size)
@@ -128,7 +129,8 @@ def compute_by_shape(compute, batches, batch_size):
         if len(batch.pixels):
             shape = batch.pixels.shape[1:]
             alike[shape].append(batch)
-            if sum(len(other.pixels) for other in alike[shape]) >= batch_size:
+            counts[shape] += len(batch.pixels)
+            if counts[shape] >= batch_size:
                 compute_alike(shape)
         else:
             rows[id(batch)] = None
@@ -179,6 +181,8 @@ def image_layout(input_shape):
 
 
 def _batch(images):
+    if len(images) == 1:  # as of many sizes in a row: no copy
+        return ImageBatch(images[0].pixels[None], images)
     return ImageBatch(np.stack([image.pixels for image in images]), images)
 
 

@@ -1,4 +1,5 @@
 import os
+import pathlib
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image
 
 import keras_deepfake as kd
 from keras_deepfake.datasets import image_streams
+from keras_deepfake.datasets._inspection import inspect_image
 from keras_deepfake.datasets.image_resizing import resize_image
 from keras_deepfake.datasets.image_streams import stream_images
 from keras_deepfake.models.image_batches import image_batches
@@ -55,6 +57,68 @@ def test_a_stream_gives_what_load_image_gives_and_none_for_what_it_refuses(paths
     got = list(stream_images([(path, None) for path in paths], image_size))
     for one, two in zip(got, want, strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("image_size", [None, (12, 10)])
+@pytest.mark.usefixtures("in_graphs")
+@pytest.mark.parametrize("sides", [[(9, 14)], [(9, 14), (21, 8), (64, 64)]])
+def test_files_are_decoded_together_and_one_by_one_where_that_fails(
+    tmp_path, monkeypatch, sides, image_size
+):
+    rng, paths = np.random.default_rng(0), []
+    for i in range(100):
+        path = tmp_path / f"{i:02d}.{'jpg' if i < 70 else 'png'}"
+        pixels = rng.integers(0, 256, (*sides[i % len(sides)], 3)).astype("uint8")
+        Image.fromarray(pixels).save(path)
+        paths.append(os.fspath(path))
+    files = [(path, inspect_image(path)) for path in paths]
+    alone, read_pixels = [], image_streams.read_pixels
+
+    def counted(path, *header):
+        alone.append(path)
+        return read_pixels(path, *header)
+
+    monkeypatch.setattr(image_streams, "read_pixels", counted)
+    check_stream(files, image_size)
+    assert not alone
+    # One is damaged behind its header by now, and two have another size.
+    damaged = pathlib.Path(paths[80])
+    damaged.write_bytes(damaged.read_bytes()[:60] + bytes(100) + damaged.read_bytes()[160:])
+    Image.fromarray(np.zeros((5, 70, 3), "uint8")).save(paths[3])
+    Image.fromarray(np.zeros((14, 9, 3), "uint8")).save(paths[40])
+    assert check_stream(files, image_size) == [80]
+    assert 1 < len(alone) < 100
+
+
+def check_stream(files, image_size):
+    """Compares a stream with `load_image`; returns the places of what cannot be read."""
+    images = list(stream_images(files, image_size))
+    for (path, _), image in zip(files, images, strict=True):
+        np.testing.assert_array_equal(image, expected(path, image_size), err_msg=path)
+    return [place for place, image in enumerate(images) if image is None]
+
+
+@pytest.mark.parametrize(
+    ("files", "image_size", "lengths"),
+    [
+        ([(8, 8)] * 70, (4, 4), [32, 32, 6]),
+        ([(8, 8)] * 70, None, [32, 32, 6]),
+        ([(3000, 3000)] * 3, (4, 4), [1, 1, 1]),
+        ([(300, 300)] * 8, None, [4, 4]),
+        ([None] * 3, None, [1, 1, 1]),
+        ([None] * 33, (4, 4), [32, 1]),
+    ],
+)
+def test_threads_share_the_files(files, image_size, lengths):
+    files = [("none.png", header and (*header, 0)) for header in files]
+    assert [len(part) for part in image_streams._parts(files, image_size)] == lengths
+
+
+def test_files_of_unknown_size_are_shared_by_their_bytes(tmp_path):
+    large = tmp_path / "large.jpg"
+    large.write_bytes(bytes(2**20))
+    files = [(os.fspath(large), None)] * 3 + [("gone.jpg", None), ("nul\0.jpg", None)]
+    assert [len(part) for part in image_streams._parts(files, (4, 4))] == [1, 1, 1, 2]
 
 
 def test_between_two_images_the_device_is_the_callers(paths):
