@@ -28,7 +28,7 @@ class ImageCache:
         place: `"memory"` or the path of a folder, which is made if needed.
         paths: Sequence of the image files.
         image_size: Tuple `(height, width)`.
-        dtype: `"uint8"` or `"float32"`.
+        dtype: `"uint8"` or `"float32"`, what images are kept as: in 0-255, or in [0, 1].
     """
 
     def __init__(self, place, paths, image_size, dtype):
@@ -61,15 +61,18 @@ class ImageCache:
             self._map()
 
     def get(self, positions):
-        """Returns a batch of images, an empty one if any of them is not there yet."""
-        none = np.empty((0, *self.shape[1:]), self.dtype)
+        """Returns a batch of images in [0, 1], an empty one if any of them is not there yet."""
+        none = np.empty((0, *self.shape[1:]), "float32")
         if not self.present[positions].all():
             return none
-        batch = empty_batch((len(positions), *self.shape[1:]), self.dtype)
+        batch = empty_batch((len(positions), *self.shape[1:]), "float32")
         for row, position in zip(batch, positions.tolist(), strict=True):
             if (image := self._get(position)) is None:
                 return none
-            row[...] = image
+            if self.dtype == "uint8":
+                np.divide(image, np.float32(255), out=row)
+            else:
+                row[...] = image
         return batch
 
     def _get(self, position):

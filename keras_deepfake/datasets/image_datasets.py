@@ -211,10 +211,10 @@ def _batches(index, image_size, batch_size, shuffle_buffer, seed, cache, finish)
     # Images that need no resizing stay bytes until they are in a batch: less to copy and keep.
     as_bytes = bool((index.headers[:, :2] == image_size).all())
     read = _reader(index, image_size, batch_size, as_bytes)
+    scale = _scale if as_bytes else tf.identity
     images = order = None
     if cache is not None:
         images = ImageCache(cache, index.paths, image_size, "uint8" if as_bytes else "float32")
-        read = _cached(read, images)
     dataset = tf.data.Dataset.range(len(index))
     if shuffle_buffer:
         # What `keras.random` does without a seed, under the same global seed.
@@ -223,11 +223,8 @@ def _batches(index, image_size, batch_size, shuffle_buffer, seed, cache, finish)
         dataset = _positions(order)
 
     def batch(positions):
-        x = read(positions)
-        if as_bytes:
-            x = tf.numpy_function(_scale, [x], "float32", stateful=False)
-            x = tf.ensure_shape(x, (None, *image_size, 3))
-        return finish(x, positions)
+        x = _read_scaled(positions, read, scale, images)
+        return finish(tf.ensure_shape(x, (None, *image_size, 3)), positions)
 
     # Batches are large: two are ready and two in the making while one is in use, on any machine.
     dataset = (
@@ -305,21 +302,25 @@ def _read_one_by_one(paths, headers, image_size, as_bytes):
 
 def _scale(images):
     """Casts a batch of bytes to float32 in [0, 1]."""
-    return np.divide(images, np.float32(255), out=empty_batch(images.shape, "float32"))
+
+    def scale(images):
+        return np.divide(images, np.float32(255), out=empty_batch(images.shape, "float32"))
+
+    return tf.numpy_function(scale, [images], "float32", stateful=False)
 
 
-def _cached(read, images):
-    def cached_read(positions):
-        def read_and_keep():
-            batch = read(positions)
-            with tf.control_dependencies([call_weakly(images.put, [positions, batch], "bool")]):
-                return tf.identity(batch)
+def _read_scaled(positions, read, scale, images):
+    """Images in [0, 1] from the cache, if there is one and it has them all, else from files."""
+    if images is None:
+        return scale(read(positions))
 
-        kept = call_weakly(images.get, [positions], images.dtype)
-        batch = tf.cond(tf.size(kept) > 0, lambda: kept, read_and_keep)
-        return tf.ensure_shape(batch, (None, *images.shape[1:]))
+    def read_and_keep():
+        batch = read(positions)
+        with tf.control_dependencies([call_weakly(images.put, [positions, batch], "bool")]):
+            return scale(batch)
 
-    return cached_read
+    kept = call_weakly(images.get, [positions], "float32")
+    return tf.cond(tf.size(kept) > 0, lambda: kept, read_and_keep)
 
 
 def _positions(order):

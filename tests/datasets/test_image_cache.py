@@ -20,6 +20,10 @@ def images():
     return np.random.default_rng(0).integers(0, 256, (3, 2, 4, 3)).astype("uint8")
 
 
+def scaled():
+    return images() / np.float32(255)
+
+
 def make(files):
     return ImageCache(files[0].parent / "cache", files, (2, 4), "uint8")
 
@@ -35,7 +39,7 @@ def served(cache, *places):
 def test_memory(files):
     cache = ImageCache("memory", files, (2, 4), "uint8")
     fill(cache, 2)
-    np.testing.assert_array_equal(served(cache, 1, 0), images()[[1, 0]])
+    np.testing.assert_array_equal(served(cache, 1, 0), scaled()[[1, 0]])
     assert served(cache, 1, 2).shape == (0, 2, 4, 3)
 
 
@@ -53,7 +57,7 @@ def test_a_half_written_file_is_never_served(files):
     (name,) = os.listdir(folder)
     assert name.endswith(".npy")
     complete = make(files)
-    np.testing.assert_array_equal(served(complete, 0, 1, 2), images())
+    np.testing.assert_array_equal(served(complete, 0, 1, 2), scaled())
 
 
 def test_others_may_read_a_file_as_the_process_allows(files):
@@ -74,7 +78,7 @@ def test_a_full_disk_raises(files):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     fill(cache)
-    np.testing.assert_array_equal(served(cache, 0, 1, 2), images())
+    np.testing.assert_array_equal(served(cache, 0, 1, 2), scaled())
 
 
 def flip(contents, position):
@@ -113,11 +117,11 @@ def test_a_damaged_file_is_made_anew(files, damage):
 
     with pytest.warns(UserWarning, match=r"\.npy.* is damaged .* made anew"):
         cache, found = serve()
-    for image, expected in zip(found, images(), strict=True):
+    for image, expected in zip(found, scaled(), strict=True):
         assert image.size == 0 or (image == expected).all()
     fill(cache)
     assert path.read_bytes() == contents
-    np.testing.assert_array_equal(served(make(files), 0, 1, 2), images())
+    np.testing.assert_array_equal(served(make(files), 0, 1, 2), scaled())
 
 
 def test_another_data_set_under_the_same_name(files, tmp_path):
@@ -133,7 +137,7 @@ def test_another_data_set_under_the_same_name(files, tmp_path):
 def test_an_unfinished_file_serves_what_it_has(files):
     cache = make(files)
     cache.put(np.array([2, 0]), images()[[2, 0]])
-    np.testing.assert_array_equal(served(cache, 2), images()[[2]])
+    np.testing.assert_array_equal(served(cache, 2), scaled()[[2]])
     assert served(cache, 1).size == 0
 
 
@@ -161,10 +165,10 @@ def windows(monkeypatch):
 def test_a_file_is_put_in_place_where_no_open_file_can_be_renamed(files):
     first, second = make(files), make(files)
     fill(first)
-    np.testing.assert_array_equal(served(first, 0, 1, 2), images())
+    np.testing.assert_array_equal(served(first, 0, 1, 2), scaled())
     # The first still maps the file that the second would replace.
     fill(second)
-    np.testing.assert_array_equal(served(second, 0, 1, 2), images())
+    np.testing.assert_array_equal(served(second, 0, 1, 2), scaled())
     assert len(os.listdir(files[0].parent / "cache")) == 1
 
 
