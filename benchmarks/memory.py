@@ -38,7 +38,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=256, help="image side in pixels")
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--micro-batch-sizes", type=int, nargs="+", default=[16, 4], metavar="N")
+    parser.add_argument("--micro-batch-sizes", type=int, nargs="+", default=[16], metavar="N")
     parser.add_argument("--steps", type=int, default=1, help="steps that a process measures")
     parser.add_argument("--rounds", type=int, default=5, help="processes of each")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)

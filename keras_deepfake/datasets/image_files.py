@@ -201,21 +201,24 @@ def map_files(function, files, count, empty, parallel, pad=False):
     )
 
 
-def read_pixels_of_many(paths, decoder, alike):
+def read_pixels_of_many(paths, headers):
     """Decodes files that `inspect_image` has passed, outside Python's lock for all of them.
 
     Args:
-        paths: List of str.
-        decoder: Who decodes them all: `JPEG` or `PNG`.
-        alike: Whether they are of one size.
+        paths: Sequence of str.
+        headers: What `inspect_image` returned for each; the decoder is that of all, and not
+            `PILLOW`.
 
     Returns:
         A list of uint8 arrays `(files, height, width, 3)`, one for all neighbours of one size; of
-        no arrays if a file cannot be decoded.
+        no arrays if a file cannot be decoded, or is larger or smaller by now.
     """
-    with tf.device("CPU:0"):
-        names = tf.constant([os.fsencode(path) for path in paths])
-        shapes, values = (part.numpy() for part in _decode_many(names, decoder, pad=not alike))
+    names = [os.fsencode(path) for path in paths]
+    sizes = [3 * height * width for height, width, _ in headers]
+    with MEMORY.taking(len(sizes) * max(sizes) // 3), tf.device("CPU:0"):
+        files = tf.constant(names), tf.constant(sizes)
+        pad, decoder = len(set(sizes)) > 1, headers[0][2]
+        shapes, values = (part.numpy() for part in _decode_many(files, decoder, pad))
     arrays, start = [], 0
     for shape, neighbours in itertools.groupby(shapes.tolist()):
         end = start + len(list(neighbours))
@@ -225,13 +228,14 @@ def read_pixels_of_many(paths, decoder, alike):
 
 
 @tf.function(reduce_retracing=True)
-def _decode_many(paths, decoder, pad):
-    def decode(path):
+def _decode_many(files, decoder, pad):
+    def decode(path, size):
         image = decode_image(path, decoder)
-        return tf.shape(image), tf.reshape(image, [-1])
+        # Of another size it is an error: one large file would pad all others to its size.
+        return tf.shape(image), tf.reshape(image, [size])
 
     empty = tf.zeros((0, 3), tf.int32), tf.zeros((0, 0), tf.uint8)
-    return map_files(decode, paths, tf.size(paths, tf.int64), empty, parallel=1, pad=pad)
+    return map_files(decode, files, tf.size(files[0], tf.int64), empty, parallel=1, pad=pad)
 
 
 def decode_image(path, decoder):

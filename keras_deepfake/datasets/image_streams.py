@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from keras_deepfake.datasets._inspection import MEMORY, PILLOW, inspect_image
+from keras_deepfake.datasets._inspection import PILLOW, inspect_image
 from keras_deepfake.datasets.image_files import read_pixels, read_pixels_of_many
 from keras_deepfake.datasets.image_resizing import resize_images
 
@@ -14,7 +14,7 @@ from keras_deepfake.datasets.image_resizing import resize_images
 _THREADS = max(3, min(8, os.cpu_count() or 2))
 # Files that one thread reads at a time.
 _FILES = 32
-# Of images that are resized together.
+# Of images that are decoded and resized together.
 _VALUES = 2**23
 
 
@@ -84,10 +84,8 @@ def _read(files, image_size):
 def _decode(files):
     """Yields places, and arrays `(images, height, width, 3)` of those that can be read."""
     for places, paths, headers in _neighbours(files):
-        decoder = headers[0][2]
-        if len(paths) > 1 and decoder != PILLOW:
-            with MEMORY.taking(len(paths) * max(height * width for height, width, _ in headers)):
-                arrays = read_pixels_of_many(paths, decoder, alike=len(set(headers)) == 1)
+        if len(paths) > 1 and headers[0][2] != PILLOW:
+            arrays = read_pixels_of_many(paths, headers)
             if arrays:
                 ends = np.cumsum([len(pixels) for pixels in arrays])[:-1]
                 yield from zip(np.split(places, ends), arrays, strict=True)
