@@ -45,14 +45,14 @@ def stream_images(files, image_size=None):
 def _parts(files, image_size):
     """Yields lists of files that one thread reads at a time: few of large images."""
     part, values = [], 0
-    # Images that keep their size, which may be any, are held: as few as possible.
-    most = _VALUES if image_size is not None else _VALUES // 8
+    if image_size is None:
+        # They keep their size, which may be any: as few as possible are held.
+        most, least, guess = _VALUES // 8, 0, lambda path: _VALUES
+    else:
+        most, least, guess = _VALUES, 3 * image_size[0] * image_size[1], _guess_values
     for path, header in files:
         part.append((path, header))
-        if header is not None:
-            values += 3 * header[0] * header[1]
-        else:
-            values += most if image_size is None else _guess_values(path)
+        values += max(least, guess(path) if header is None else 3 * header[0] * header[1])
         if len(part) == _FILES or values >= most:
             yield part
             part, values = [], 0
