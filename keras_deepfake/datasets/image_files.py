@@ -1,6 +1,7 @@
 """Finding and reading image files: the same numbers here and inside the `tf.data` pipelines."""
 
 import collections
+import functools
 import itertools
 import math
 import os
@@ -87,7 +88,7 @@ def load_image(path, image_size=None):
         header = inspect_image(path)
     except ValueError as error:
         raise ValueError(f"`path`={path!r} cannot be read: {error}.") from error
-    return convert_image(np.asarray(read_pixels(path, *header)), image_size)
+    return resize_image(np.asarray(read_pixels(path, *header)), image_size)
 
 
 def check_target_size(image_size):
@@ -216,9 +217,8 @@ def read_pixels_of_many(paths, headers):
     names = [os.fsencode(path) for path in paths]
     sizes = [3 * height * width for height, width, _ in headers]
     with MEMORY.taking(len(sizes) * max(sizes) // 3), tf.device("CPU:0"):
-        files = tf.constant(names), tf.constant(sizes)
-        pad, decoder = len(set(sizes)) > 1, headers[0][2]
-        shapes, values = (part.numpy() for part in _decode_many(files, decoder, pad))
+        decode_many = _make_decode_many(headers[0][2], pad=len(set(sizes)) > 1)
+        shapes, values = (part.numpy() for part in decode_many(names, sizes))
     arrays, start = [], 0
     for shape, neighbours in itertools.groupby(shapes.tolist()):
         end = start + len(list(neighbours))
@@ -227,15 +227,23 @@ def read_pixels_of_many(paths, headers):
     return arrays
 
 
-@tf.function(reduce_retracing=True)
-def _decode_many(files, decoder, pad):
+@functools.cache
+def _make_decode_many(decoder, pad):
     def decode(path, size):
         image = decode_image(path, decoder)
         # Of another size it is an error: one large file would pad all others to its size.
         return tf.shape(image), tf.reshape(image, [size])
 
-    empty = tf.zeros((0, 3), tf.int32), tf.zeros((0, 0), tf.uint8)
-    return map_files(decode, files, tf.size(files[0], tf.int64), empty, parallel=1, pad=pad)
+    # One trace for any number of files.
+    @tf.function(
+        input_signature=(tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.int32))
+    )
+    def decode_many(paths, sizes):
+        empty = tf.zeros((0, 3), tf.int32), tf.zeros((0, 0), tf.uint8)
+        count = tf.size(paths, tf.int64)
+        return map_files(decode, (paths, sizes), count, empty, parallel=1, pad=pad)
+
+    return decode_many
 
 
 def decode_image(path, decoder):
@@ -283,8 +291,3 @@ def _decode_with_pillow(path):
             "header does not show, or it has changed since it was indexed: mend or remove it, and "
             "index the folder again."
         ) from error
-
-
-def convert_image(image, image_size):
-    """Casts uint8 pixels to a float32 array in [0, 1], of another size unless that is `None`."""
-    return image / np.float32(255) if image_size is None else resize_image(image, image_size)

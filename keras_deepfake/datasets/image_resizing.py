@@ -20,11 +20,13 @@ def resize_images(images, image_size):
 
     Args:
         images: Array `(images, height, width, 3)` with values in 0-255.
-        image_size: `(height, width)`.
+        image_size: `(height, width)`; `None` keeps their size.
 
     Returns:
         A float32 array `(images, *image_size, 3)`.
     """
+    if image_size is None:
+        return images / np.float32(255)
     count, height, width, channels = images.shape
     images = images.reshape(count, height, width * channels)
     rows = np.empty((count, image_size[0], width * channels), "float32")

@@ -10,7 +10,7 @@ from keras_deepfake.datasets._inspection import PILLOW, inspect_image
 from keras_deepfake.datasets.image_files import read_pixels, read_pixels_of_many
 from keras_deepfake.datasets.image_resizing import resize_images
 
-# Decoding and resizing run outside Python's lock.
+# Decoding and resizing run outside Python's lock; on two cores a third thread fills their waits.
 _THREADS = max(3, min(8, os.cpu_count() or 2))
 # Files that one thread reads at a time.
 _FILES = 32
@@ -73,10 +73,7 @@ def _read(files, image_size):
     images = [None] * len(files)
     for places, pixels in _decode(files):
         # Neighbours of one size are resized together, outside Python's lock for longer.
-        converted = (
-            pixels / np.float32(255) if image_size is None else resize_images(pixels, image_size)
-        )
-        for place, image in zip(places, converted, strict=True):
+        for place, image in zip(places, resize_images(pixels, image_size), strict=True):
             images[place] = image
     return images
 

@@ -59,8 +59,8 @@ def test_a_stream_gives_what_load_image_gives_and_none_for_what_it_refuses(paths
         np.testing.assert_array_equal(one, two)
 
 
-@pytest.mark.parametrize("image_size", [None, (12, 10)])
 @pytest.mark.usefixtures("in_graphs")
+@pytest.mark.parametrize("image_size", [None, (12, 10)])
 @pytest.mark.parametrize("sides", [[(9, 14)], [(9, 14), (21, 8), (64, 64)]])
 def test_files_are_decoded_together_and_one_by_one_where_that_fails(
     tmp_path, monkeypatch, sides, image_size
