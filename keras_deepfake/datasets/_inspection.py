@@ -1,8 +1,10 @@
 """What a file is by its header, who decodes it, and the reading of those that Pillow decodes."""
 
 import contextlib
+import io
 import os
 import stat
+import struct
 import threading
 
 import numpy as np
@@ -20,7 +22,11 @@ MAX_FILE_BYTES = 2**28
 
 # The formats behind `EXTENSIONS`, so that no other plugin of Pillow is handed a file.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
-_JPEG_END = b"\xff\xd9"
+_JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+# Markers of JPEG: frames, quantization tables, other segments that say nothing of how pixels are
+# to be read, and the start of the scan.
+_FRAMES, _TABLES, _PLAIN_SEGMENTS, _SCAN = (0xC0, 0xC2), 0xDB, (0xC4, 0xDD, 0xE0, 0xFE), 0xDA
+_START_BYTES = 2**13
 _PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _ORIENTATION = 0x0112
 _PNG_BIT_DEPTH = 24  # position of the byte
@@ -38,17 +44,24 @@ def inspect_image(path):
         ValueError: With the reason, without the path, if the file cannot be used.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
             raise ValueError("not a regular file")  # to open a pipe would wait for its other end
-        with open(path, "rb") as file:
-            start = file.read(4)
+        with open(path, "rb", buffering=0) as file:
+            start = file.read(_START_BYTES)
             if not start:
                 raise ValueError("zero bytes")
-            return _inspect(file)
+            size = _plain_jpeg_size(start)
+            if size and size[0] * size[1] <= MAX_PIXELS and status.st_size <= MAX_FILE_BYTES:
+                file.seek(-len(_JPEG_END), os.SEEK_END)
+                if file.read() == _JPEG_END:
+                    return *size, JPEG
+            with io.BufferedReader(file) as buffered:
+                return _inspect(buffered)
     except ValueError:
         raise
     except UnidentifiedImageError as error:
-        if start.startswith((b"\xff\xd8\xff", b"\x89PNG")):
+        if start.startswith((_JPEG_START, b"\x89PNG")):
             raise ValueError("truncated or damaged") from error
         raise ValueError("not an image") from error
     # Pillow reports damage as OSError, SyntaxError, EOFError, struct.error and others.
@@ -56,6 +69,33 @@ def inspect_image(path):
         if isinstance(error, OSError) and error.errno is not None:
             raise ValueError(f"unreadable: {error.strerror}") from error
         raise ValueError(f"truncated or damaged: {error}") from error
+
+
+def _plain_jpeg_size(start):
+    """Height and width of a JPEG of grey or YCbCr without metadata, by its first bytes.
+
+    Most files of data sets are such, and Pillow takes several times as long. `None` leaves
+    everything else to it: what may hold an orientation or other colours, and what looks damaged.
+    """
+    if not start.startswith(_JPEG_START):
+        return None
+    position, size = 2, None
+    while position + 12 <= len(start) and start[position] == 0xFF:
+        marker, length = struct.unpack_from(">BH", start, position + 1)
+        end = position + 2 + length
+        if marker == _SCAN:
+            return size if end <= len(start) else None
+        if marker in _FRAMES and size is None:
+            depth, *size, channels = struct.unpack_from(">BHHB", start, position + 4)
+            if depth != 8 or channels not in (1, 3) or length != 8 + 3 * channels or 0 in size:
+                return None
+        elif marker == _TABLES:  # each of 8 bits, by its number
+            if length % 65 != 2 or any(number > 3 for number in start[position + 4 : end : 65]):
+                return None
+        elif marker not in _PLAIN_SEGMENTS or length < 2:
+            return None
+        position = end
+    return None
 
 
 def _inspect(file):

@@ -175,25 +175,23 @@ def read_pixels(path, height, width, decoder):
     return _decode_with_pillow(path)
 
 
-def map_files(function, files, count, empty, parallel, pad=False):
+def map_files(function, files, count, empty, parallel):
     """Maps a function over files in a graph: what it gives for all, or `empty`, if one fails.
 
     A dataset is the one place where TensorFlow catches an error; its own would not name the file.
 
     Args:
-        function: Function from the elements of `files` to a tensor, or a tuple of them.
+        function: Function from the elements of `files` to a tensor.
         files: Tensor, or tuple of tensors, with a row a file.
         count: Scalar int64 tensor, the number of files.
         empty: What a batch of no files would be.
         parallel: Integer, how many files are read at a time.
-        pad: Whether tensors of several shapes are padded to one; else they are an error.
     """
     results = tf.data.Dataset.from_tensor_slices(files).map(
         function, num_parallel_calls=parallel, deterministic=True
     )
-    batch = results.padded_batch if pad else results.batch
     return (
-        batch(count, drop_remainder=True)
+        results.batch(count, drop_remainder=True)
         .ignore_errors()
         # What follows an error is no batch of these files.
         .concatenate(tf.data.Dataset.from_tensors(empty))
@@ -216,32 +214,44 @@ def read_pixels_of_many(paths, headers):
     """
     names = [os.fsencode(path) for path in paths]
     sizes = [3 * height * width for height, width, _ in headers]
-    with MEMORY.taking(len(sizes) * max(sizes) // 3), tf.device("CPU:0"):
-        decode_many = _make_decode_many(headers[0][2], pad=len(set(sizes)) > 1)
-        shapes, values = (part.numpy() for part in decode_many(names, sizes))
-    arrays, start = [], 0
-    for shape, neighbours in itertools.groupby(shapes.tolist()):
-        end = start + len(list(neighbours))
-        arrays.append(values[start:end, : math.prod(shape)].reshape(end - start, *shape))
+    with MEMORY.taking(sum(sizes) // 3), tf.device("CPU:0"):
+        try:
+            shapes, values = _make_decode_many(headers[0][2])(names, sizes)
+        except tf.errors.OpError:  # read one by one they say why
+            return []
+    arrays, start, values = [], 0, values.numpy()
+    for shape, neighbours in itertools.groupby(shapes.numpy().tolist()):
+        shape = (len(list(neighbours)), *shape)
+        end = start + math.prod(shape)
+        arrays.append(values[start:end].reshape(shape))
         start = end
     return arrays
 
 
 @functools.cache
-def _make_decode_many(decoder, pad):
-    def decode(path, size):
-        image = decode_image(path, decoder)
-        # Of another size it is an error: one large file would pad all others to its size.
-        return tf.shape(image), tf.reshape(image, [size])
+def _make_decode_many(decoder):
+    """A function from paths and sizes in values to the shapes and the values of their images."""
 
     # One trace for any number of files.
     @tf.function(
         input_signature=(tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.int32))
     )
     def decode_many(paths, sizes):
-        empty = tf.zeros((0, 3), tf.int32), tf.zeros((0, 0), tf.uint8)
-        count = tf.size(paths, tf.int64)
-        return map_files(decode, (paths, sizes), count, empty, parallel=1, pad=pad)
+        count = tf.size(paths)
+
+        def decode_next(i, shapes, values):
+            image = decode_image(paths[i], decoder)
+            # Of another size it is an error, whose memory nobody has foreseen.
+            flat = tf.reshape(image, [sizes[i]])
+            shape = tf.cast(tf.shape(image), tf.int64)
+            return i + 1, shapes.write(i, shape), values.write(i, flat)
+
+        shapes = tf.TensorArray(tf.int64, count, element_shape=[3])
+        values = tf.TensorArray(tf.uint8, count, infer_shape=False, element_shape=[None])
+        _, shapes, values = tf.while_loop(
+            lambda i, *_: i < count, decode_next, (0, shapes, values), parallel_iterations=1
+        )
+        return shapes.stack(), values.concat()
 
     return decode_many
 

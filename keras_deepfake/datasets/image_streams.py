@@ -82,10 +82,11 @@ def _decode(files):
     """Yields places, and arrays `(images, height, width, 3)` of those that can be read."""
     for places, paths, headers in _neighbours(files):
         if len(paths) > 1 and headers[0][2] != PILLOW:
-            arrays = read_pixels_of_many(paths, headers)
+            arrays, start = read_pixels_of_many(paths, headers), 0
+            for pixels in arrays:
+                yield places[start : start + len(pixels)], pixels
+                start += len(pixels)
             if arrays:
-                ends = np.cumsum([len(pixels) for pixels in arrays])[:-1]
-                yield from zip(np.split(places, ends), arrays, strict=True)
                 continue
         for place, path, header in zip(places, paths, headers, strict=True):
             try:
@@ -96,17 +97,17 @@ def _decode(files):
 
 def _neighbours(files):
     """Yields places, paths and headers of files of one decoder that are small, or of one file."""
-    waiting, largest = [], 0
+    waiting, values = [], 0
     for place, (path, header) in enumerate(files):
         try:
             header = tuple(header or inspect_image(path))
         except ValueError:
             continue
         size = 3 * header[0] * header[1]
-        largest = max(largest, size)
-        if waiting and (header[2] != waiting[0][2][2] or (len(waiting) + 1) * largest > _VALUES):
+        if waiting and (header[2] != waiting[0][2][2] or values + size > _VALUES):
             yield tuple(zip(*waiting, strict=True))
-            waiting, largest = [], size
+            waiting, values = [], 0
         waiting.append((place, path, header))
+        values += size
     if waiting:
         yield tuple(zip(*waiting, strict=True))

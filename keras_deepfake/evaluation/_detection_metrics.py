@@ -8,9 +8,7 @@ from keras_deepfake.evaluation.curves import NUM_BINS
 
 def _divide(numerator, denominator):
     """Quotient, NaN where nothing was counted."""
-    return np.divide(
-        numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0
-    )
+    return numerator / np.where(denominator > 0, denominator, np.nan)
 
 
 def _weighted_sum(weights, values):
@@ -56,14 +54,17 @@ def detection_metrics(is_fake, scores, weights, threshold, conformal_bounds=None
     """
     rows = len(weights)
     last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
-    true_positives = np.cumsum(weights * is_fake, axis=1)[:, last]
-    false_positives = np.cumsum(weights * ~is_fake, axis=1)[:, last]
+    true_positives = np.cumsum(weights * is_fake, axis=1)
+    counts = np.cumsum(weights, axis=1)
+    if len(last) < len(scores):
+        true_positives, counts = true_positives[:, last], counts[:, last]
+    false_positives = counts - true_positives
     start = np.zeros((rows, 1))
     tpr = np.hstack([start, _divide(true_positives, true_positives[:, -1:])])
     fpr = np.hstack([start, _divide(false_positives, false_positives[:, -1:])])
     tpr_steps, fpr_steps = np.diff(tpr), np.diff(fpr)
     # A score that no image of the row has adds no recall, whatever its precision.
-    precision = np.nan_to_num(_divide(true_positives, true_positives + false_positives))
+    precision = true_positives / np.maximum(counts, 1)
 
     # The linear interpolation of the ROC curve meets the line of equal errors between the last
     # point below it and the next.
@@ -75,12 +76,12 @@ def detection_metrics(is_fake, scores, weights, threshold, conformal_bounds=None
     )
 
     # Bins as `reliability_curve` cuts them, counted from the highest score.
-    counts = true_positives + false_positives
     mass = np.diff(counts, prepend=0)
     total = counts[:, -1:]
-    bins = np.minimum((2 * (total - counts) + mass) * NUM_BINS // (2 * total), NUM_BINS - 1)
+    # The quotients of these whole numbers are rounded to none that they do not reach.
+    bins = ((2 * (total - counts) + mass) * NUM_BINS / (2 * total)).astype(int)
     gaps = np.bincount(
-        (bins + NUM_BINS * np.arange(rows)[:, None]).astype(int).ravel(),
+        (np.minimum(bins, NUM_BINS - 1) + NUM_BINS * np.arange(rows)[:, None]).ravel(),
         (np.diff(true_positives, prepend=0) - scores[last] * mass).ravel(),
         minlength=NUM_BINS * rows,
     )

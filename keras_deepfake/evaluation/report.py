@@ -128,16 +128,20 @@ def detection_report(
     conformal_bounds = check_bounds(conformal_bounds)
     group_numbers = _group_numbers(groups, len(is_fake))
 
-    # Falling scores, which the metrics need; all fakes, and those of each kind among the reals.
+    # Falling scores, which the metrics need.
     order = np.argsort(-scores, kind="stable")
+    falling = is_fake[order], scores[order]
     fakes_of = {"": is_fake, **_forgeries(kinds, is_fake)}
-    parts = {kind: order[(fakes | ~is_fake)[order]] for kind, fakes in fakes_of.items()}
+    # All images, and the fakes of each kind among all reals.
+    parts = {
+        kind: (fakes | ~is_fake)[order] if kind else slice(None) for kind, fakes in fakes_of.items()
+    }
     measured = {kind: [] for kind in parts}
     ones = np.ones((1, len(is_fake)))
-    resampled = resampled_weights(group_numbers, is_fake, num_resamples, seed)
+    resampled = resampled_weights(group_numbers[order], falling[0], num_resamples, seed)
     for weights in itertools.chain([ones], resampled):
         for kind, part in parts.items():
-            arrays = (is_fake[part], scores[part], weights[:, part])
+            arrays = [values[..., part] for values in (*falling, weights)]
             measured[kind].append(detection_metrics(*arrays, threshold, conformal_bounds))
 
     metrics, intervals, resamples = {}, {}, {}

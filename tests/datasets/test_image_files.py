@@ -34,6 +34,59 @@ def test_tensorflow_and_pillow_decode_jpegs_alike(tmp_path, mode):
         np.testing.assert_array_equal(as_bytes(path), expected)
 
 
+def header_or_reason(path):
+    try:
+        return _inspection.inspect_image(path)
+    except ValueError as error:
+        return str(error)
+
+
+def jpegs(folder):
+    """Files of every mode, with metadata and without."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options = {
+        "plain": {"quality": 30},
+        "progressive": {"progressive": True},
+        "rotated": {"exif": exif},
+        "described": {"comment": b"a face", "dpi": (300, 300), "icc_profile": bytes(500)},
+    }
+    for mode, (name, option) in itertools.product(("L", "RGB", "CMYK"), options.items()):
+        path = folder / f"{mode}_{name}.jpg"
+        Image.fromarray(photograph()).convert(mode).save(path, **option)
+        yield path
+
+
+def test_headers_of_jpegs_are_those_of_pillow(tmp_path, monkeypatch):
+    """Also where bytes have changed, are missing, or are too many."""
+    rng = np.random.default_rng(0)
+    files, found = list(jpegs(tmp_path)), []
+    for path, contents in [(path, path.read_bytes()) for path in files]:
+        for number in range(60):
+            damaged = bytearray(contents)
+            place = int(rng.integers(2, 640)) if number else 2
+            replacement = [b"", rng.bytes(1), rng.bytes(1), rng.bytes(3)][number % 4]
+            if number:
+                damaged[place : place + (number % 4 < 3)] = replacement
+            path = tmp_path / f"{len(found)}.jpg"
+            path.write_bytes(damaged)
+            found.append((path, header_or_reason(path)))
+    monkeypatch.setattr(_inspection, "_plain_jpeg_size", lambda start: None)
+    for path, header in found:
+        assert header == header_or_reason(path), path
+    decoders = [header[2] for _, header in found[::60]]
+    assert decoders == 2 * ([_inspection.JPEG] * 2 + [_inspection.PILLOW, _inspection.JPEG]) + (
+        [_inspection.PILLOW] * 4
+    )
+
+
+def test_plain_jpegs_do_not_wait_for_pillow(tmp_path, monkeypatch):
+    monkeypatch.setattr(_inspection, "_open_image", None)
+    for name, options in (("a.jpg", {}), ("b.jpg", {"progressive": True, "comment": b"b"})):
+        Image.fromarray(photograph()).save(tmp_path / name, **options)
+        assert _inspection.inspect_image(tmp_path / name) == (31, 45, _inspection.JPEG)
+
+
 def make_modes():
     image = Image.fromarray(photograph())
     alpha = Image.fromarray(photograph()[..., 0])
