@@ -5,7 +5,8 @@ probability), `verdict` and `error`: an image that cannot be read is a row with 
 replica of the detector is an actor of Ray Data that takes a shard of files at a time and writes
 its rows to a file of its own, whole or not at all. An actor or machine that dies is replaced and
 its shard scored by another; started again, the script scores what OUT does not hold yet, new
-images of IN included. On a cluster IN and OUT must be folders that all machines see.
+images of IN included. Start it once at a time for an OUT. On a cluster IN and OUT must be folders
+that all machines see.
 
 Needs Ray: pip install "keras-deepfake[ray]".
 """

@@ -21,7 +21,7 @@ class FileLock:
 
     Raises:
         ValueError: If the lock is taken.
-        OSError: If the file cannot be made.
+        OSError: With the path of its folder, if the file cannot be made there.
     """
 
     def __init__(self, path):
@@ -37,7 +37,13 @@ class FileLock:
 
 def _open_locked(path):
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            # Nobody has heard of the file.
+            raise type(error)(
+                error.errno, f"{error.strerror}, in writing into", str(path.parent)
+            ) from error
         try:
             if not _lock(descriptor, path):
                 raise ValueError(

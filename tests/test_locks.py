@@ -37,6 +37,12 @@ def test_one_holder_at_a_time(tmp_path):
     FileLock(path).release()
 
 
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match=r"in writing into: '.*file'$"):
+        FileLock(tmp_path / "file" / ".run.lock")
+
+
 def test_it_dies_with_its_process(tmp_path):
     path = tmp_path / "run.lock"
     process = holder(path)
