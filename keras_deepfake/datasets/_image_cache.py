@@ -1,5 +1,7 @@
 """Decoded images kept from one epoch, or one run, to the next."""
 
+import contextlib
+import glob
 import hashlib
 import io
 import os
@@ -12,6 +14,7 @@ import zlib
 import numpy as np
 
 from keras_deepfake._arguments import check_path
+from keras_deepfake._locks import FileLock
 from keras_deepfake.datasets._batch_memory import empty_batch
 
 
@@ -21,8 +24,9 @@ class ImageCache:
     In a folder the images of one dataset are one `.npy` file of records, an image and its
     checksum each, mapped into memory. Its name is a digest of what it was made from, and it is
     written under a temporary name until the last image is in, so that neither a stale nor a
-    half-written file is ever served. Nor is a damaged one: its head and size are compared when it
-    is opened, and every checksum when its image is served for the first time in a process.
+    half-written file is ever served; what a process that was killed left of it, the next removes.
+    Nor is a damaged one: its head and size are compared when it is opened, and every checksum when
+    its image is served for the first time in a process.
 
     Args:
         place: `"memory"` or the path of a folder, which is made if needed.
@@ -129,7 +133,16 @@ class ImageCache:
     def _begin(self):
         # Not by `tempfile`, whose files others may not read; nor a map, which Windows does not
         # rename, and which kills the process where the disk is full.
-        self.file = open(f"{self.path}.{uuid.uuid4().hex}.tmp", "x+b")  # noqa: SIM115
+        for leftover in glob.glob(f"{glob.escape(self.path)}.*.tmp"):
+            # Who writes it still holds the lock, and removes it at the end.
+            with (
+                contextlib.suppress(ValueError, FileNotFoundError),
+                FileLock(f"{leftover}.lock"),
+            ):
+                os.remove(leftover)
+        name = f"{self.path}.{uuid.uuid4().hex}.tmp"
+        self.writing = FileLock(f"{name}.lock")
+        self.file = open(name, "x+b")  # noqa: SIM115
         weakref.finalize(self, _remove, self.file)
         self.file.write(self.head)
 
@@ -143,6 +156,7 @@ class ImageCache:
             if not os.path.exists(self.path):
                 raise
             os.remove(self.file.name)
+        self.writing.release()
         self._map()
 
     def _read_back(self, position):
@@ -191,5 +205,5 @@ class ImageCache:
 
 def _remove(file):
     file.close()
-    if os.path.exists(file.name):
+    with contextlib.suppress(FileNotFoundError):
         os.remove(file.name)
