@@ -41,9 +41,7 @@ def _open_locked(path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             # Nobody has heard of the file.
-            raise type(error)(
-                error.errno, f"{error.strerror}, in writing into", str(path.parent)
-            ) from error
+            raise type(error)(error.errno, error.strerror, str(path.parent)) from error
         try:
             if not _lock(descriptor, path):
                 raise ValueError(

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import threading
+import time
 import uuid
 import warnings
 import weakref
@@ -14,8 +15,11 @@ import zlib
 import numpy as np
 
 from keras_deepfake._arguments import check_path
-from keras_deepfake._locks import FileLock
 from keras_deepfake.datasets._batch_memory import empty_batch
+
+# Seconds without a write after which whoever wrote a temporary file was killed: an epoch of
+# training writes all the time, and locks mean little on the disks of clusters.
+_ABANDONED = 24 * 60 * 60
 
 
 class ImageCache:
@@ -24,8 +28,8 @@ class ImageCache:
     In a folder the images of one dataset are one `.npy` file of records, an image and its
     checksum each, mapped into memory. Its name is a digest of what it was made from, and it is
     written under a temporary name until the last image is in, so that neither a stale nor a
-    half-written file is ever served; what a process that was killed left of it, the next removes.
-    Nor is a damaged one: its head and size are compared when it is opened, and every checksum when
+    half-written file is ever served; what a killed process left is removed a day later. Nor is a
+    damaged file served: its head and size are compared when it is opened, and every checksum when
     its image is served for the first time in a process.
 
     Args:
@@ -131,18 +135,13 @@ class ImageCache:
             raise type(error)(error.errno, f"{error.strerror}, in writing", self.path) from error
 
     def _begin(self):
+        for leftover in glob.glob(f"{glob.escape(self.path)}.*.tmp"):
+            with contextlib.suppress(FileNotFoundError):  # of two at a time one removes it
+                if time.time() - os.path.getmtime(leftover) > _ABANDONED:
+                    os.remove(leftover)
         # Not by `tempfile`, whose files others may not read; nor a map, which Windows does not
         # rename, and which kills the process where the disk is full.
-        for leftover in glob.glob(f"{glob.escape(self.path)}.*.tmp"):
-            # Who writes it still holds the lock, and removes it at the end.
-            with (
-                contextlib.suppress(ValueError, FileNotFoundError),
-                FileLock(f"{leftover}.lock"),
-            ):
-                os.remove(leftover)
-        name = f"{self.path}.{uuid.uuid4().hex}.tmp"
-        self.writing = FileLock(f"{name}.lock")
-        self.file = open(name, "x+b")  # noqa: SIM115
+        self.file = open(f"{self.path}.{uuid.uuid4().hex}.tmp", "x+b")  # noqa: SIM115
         weakref.finalize(self, _remove, self.file)
         self.file.write(self.head)
 
@@ -156,7 +155,6 @@ class ImageCache:
             if not os.path.exists(self.path):
                 raise
             os.remove(self.file.name)
-        self.writing.release()
         self._map()
 
     def _read_back(self, position):
@@ -205,5 +203,5 @@ class ImageCache:
 
 def _remove(file):
     file.close()
-    with contextlib.suppress(FileNotFoundError):
+    if os.path.exists(file.name):
         os.remove(file.name)

@@ -26,6 +26,7 @@ _JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 # Markers of JPEG: frames, quantization tables, other segments that say nothing of how pixels are
 # to be read, and the start of the scan.
 _FRAMES, _TABLES, _PLAIN_SEGMENTS, _SCAN = (0xC0, 0xC2), 0xDB, (0xC4, 0xDD, 0xE0, 0xFE), 0xDA
+# What is read to find them.
 _START_BYTES = 2**13
 _PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _ORIENTATION = 0x0112
@@ -76,6 +77,8 @@ def _plain_jpeg_size(start):
 
     Most files of data sets are such, and Pillow takes several times as long. `None` leaves
     everything else to it: what may hold an orientation or other colours, and what looks damaged.
+
+    Reference: [ITU-T T.81, annex B](https://www.w3.org/Graphics/JPEG/itu-t81.pdf)
     """
     if not start.startswith(_JPEG_START):
         return None

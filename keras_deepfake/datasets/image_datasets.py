@@ -15,7 +15,6 @@ from keras_deepfake.datasets._image_cache import ImageCache
 from keras_deepfake.datasets.image_files import (
     check_target_size,
     decode_image,
-    map_files,
     read_pixels,
 )
 from keras_deepfake.datasets.image_index import ImageIndex
@@ -275,7 +274,7 @@ def _reader(index, image_size, batch_size, as_bytes):
 
     def read(positions):
         files = tf.gather(paths, positions), tf.gather(headers, positions)
-        attempt = map_files(read_one, files, tf.size(positions, "int64"), none, _PARALLEL)
+        attempt = _map_files(read_one, files, tf.size(positions, "int64"), none, _PARALLEL)
         images = tf.cond(
             tf.size(attempt) > 0,
             lambda: resized(attempt) if by_batch and not as_bytes else attempt,
@@ -284,6 +283,31 @@ def _reader(index, image_size, batch_size, as_bytes):
         return tf.ensure_shape(images, (None, *shape))
 
     return read
+
+
+def _map_files(function, files, count, empty, parallel):
+    """Maps a function over files in a graph: what it gives for all, or `empty`, if one fails.
+
+    A dataset is the one place where TensorFlow catches an error; its own would not name the file.
+
+    Args:
+        function: Function from the elements of `files` to a tensor.
+        files: Tensor, or tuple of tensors, with a row a file.
+        count: Scalar int64 tensor, the number of files.
+        empty: What a batch of no files would be.
+        parallel: Integer, how many files are read at a time.
+    """
+    results = tf.data.Dataset.from_tensor_slices(files).map(
+        function, num_parallel_calls=parallel, deterministic=True
+    )
+    return (
+        results.batch(count, drop_remainder=True)
+        .ignore_errors()
+        # What follows an error is no batch of these files.
+        .concatenate(tf.data.Dataset.from_tensors(empty))
+        .take(1)
+        .get_single_element()
+    )
 
 
 def _read_one_by_one(paths, headers, image_size, as_bytes):

@@ -175,31 +175,6 @@ def read_pixels(path, height, width, decoder):
     return _decode_with_pillow(path)
 
 
-def map_files(function, files, count, empty, parallel):
-    """Maps a function over files in a graph: what it gives for all, or `empty`, if one fails.
-
-    A dataset is the one place where TensorFlow catches an error; its own would not name the file.
-
-    Args:
-        function: Function from the elements of `files` to a tensor.
-        files: Tensor, or tuple of tensors, with a row a file.
-        count: Scalar int64 tensor, the number of files.
-        empty: What a batch of no files would be.
-        parallel: Integer, how many files are read at a time.
-    """
-    results = tf.data.Dataset.from_tensor_slices(files).map(
-        function, num_parallel_calls=parallel, deterministic=True
-    )
-    return (
-        results.batch(count, drop_remainder=True)
-        .ignore_errors()
-        # What follows an error is no batch of these files.
-        .concatenate(tf.data.Dataset.from_tensors(empty))
-        .take(1)
-        .get_single_element()
-    )
-
-
 def read_pixels_of_many(paths, headers):
     """Decodes files that `inspect_image` has passed, outside Python's lock for all of them.
 

@@ -64,9 +64,13 @@ def test_headers_of_jpegs_are_those_of_pillow(tmp_path, monkeypatch):
     for path, contents in [(path, path.read_bytes()) for path in files]:
         for number in range(60):
             damaged = bytearray(contents)
-            place = int(rng.integers(2, 640)) if number else 2
-            replacement = [b"", rng.bytes(1), rng.bytes(1), rng.bytes(3)][number % 4]
-            if number:
+            if number == 1:  # a table of 16 bits, and of 8 by its length
+                damaged[contents.index(b"\xff\xdb") + 4] = 0x10
+            elif number == 2:  # a scan whose header ends behind the file
+                damaged[contents.index(b"\xff\xda") + 2] = 0xF0
+            elif number > 2:
+                place = int(rng.integers(2, 640))
+                replacement = [b"", rng.bytes(1), rng.bytes(1), rng.bytes(3)][number % 4]
                 damaged[place : place + (number % 4 < 3)] = replacement
             path = tmp_path / f"{len(found)}.jpg"
             path.write_bytes(damaged)
