@@ -10,13 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_deepfake._arguments import MOST_PLACES, check_integer, check_seed
-from keras_deepfake.datasets._batch_memory import empty_batch
+from keras_deepfake.datasets._batch_memory import empty_batch, release_with
 from keras_deepfake.datasets._image_cache import ImageCache
-from keras_deepfake.datasets.image_files import (
-    check_target_size,
-    decode_image,
-    read_pixels,
-)
+from keras_deepfake.datasets.image_files import check_target_size, decode_image, read_pixels
 from keras_deepfake.datasets.image_index import ImageIndex
 from keras_deepfake.datasets.image_resizing import resize_image, resize_images
 
@@ -233,6 +229,7 @@ def _batches(index, image_size, batch_size, shuffle_buffer, seed, cache, finish)
         dataset = _counting_passes(dataset, order)
     # The functions of the pipeline refer to these weakly: they live as long as the dataset.
     dataset.image_cache, dataset.shuffled_order = images, order
+    release_with(dataset)
     dataset.data_digest = _digest(index, image_size, batch_size, shuffle_buffer)
     return dataset
 
