@@ -4,6 +4,8 @@ import csv
 import json
 import math
 
+import numpy as np
+
 from keras_deepfake._arguments import check_path
 from keras_deepfake._files import atomic_write
 from keras_deepfake._text import text_table
@@ -86,9 +88,10 @@ class Result:
 
 
 def strict_json(value):
-    """The same with `None` for NaN and infinity, which JSON lacks."""
+    """The same with Python's numbers, and `None` for NaN and infinity, which JSON lacks."""
     if isinstance(value, dict):
         return {str(key): strict_json(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return [strict_json(entry) for entry in value]
+    value = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,6 +7,7 @@ help, with `add_options(parser)` and `run(options)`; these import the package wi
 
 import argparse
 import importlib
+import io
 import os
 import sys
 
@@ -49,6 +50,10 @@ def run_command(name, arguments=None, prog=None):
         prog: How the command is called, for its help and messages; by default as the process.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    # A name that the terminal cannot show is not to end what has run for hours.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes on the hardware
     command = importlib.import_module(f"keras_deepfake_commands.{name}")
     parser = argparse.ArgumentParser(

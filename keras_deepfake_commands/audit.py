@@ -37,9 +37,10 @@ def run(options):
         raise ValueError(f"DATA names a folder twice: {' '.join(options.data)}.")
     splits = {folder: read_index(folder, options, names) for folder in options.data}
     audit = kd.audit.audit_dataset(splits, options.seed, verbose=1)
-    print(f"\n{audit}")
     if options.output:
         audit.save(options.output)
+    print(f"\n{audit}")
+    if options.output:
         print(f"\nAudit: {options.output}")
     if not audit.ok:
         raise ValueError("there are errors in the data")

@@ -75,12 +75,14 @@ def run(options):
     report = kd.evaluation.evaluate_detector(
         detector, data, options.threshold, kinds=kinds, verbose=1
     )
-    print(f"\n{report}")
+    results = [report]
     if options.robustness:
         robustness = kd.evaluation.evaluate_robustness(
             detector, data, threshold=report.threshold, verbose=1
         )
-        print(f"\n{robustness}")
+        results.append(robustness)
         sections += kd.reports.sections(robustness)
     report.save(options.output, sections=sections)
+    for result in results:
+        print(f"\n{result}")
     print(f"\nReport: {options.output}")

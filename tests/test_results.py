@@ -2,9 +2,10 @@ import csv
 import json
 import math
 
+import numpy as np
 import pytest
 
-from keras_deepfake._results import Result
+from keras_deepfake._results import Result, strict_json
 
 
 class Tally(Result):
@@ -33,6 +34,8 @@ def test_json_is_strict(tmp_path):
     text = (tmp_path / "tally.json").read_text(encoding="utf-8")
     assert json.loads(text) == {"fakes": 3, "share": None, "names": ["a", "\udcff"]}
     assert "NaN" not in text
+    numbers = {"a": np.float32("inf"), "b": [np.int64(3), np.bool_(True)]}
+    assert json.dumps(strict_json(numbers)) == '{"a": null, "b": [3, true]}'
 
 
 def test_csv_keeps_the_bytes_of_names(tmp_path):

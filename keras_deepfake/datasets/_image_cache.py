@@ -202,6 +202,7 @@ class ImageCache:
 
 
 def _remove(file):
-    file.close()
+    with contextlib.suppress(OSError):  # of a full disk, in writing what nobody wants any longer
+        file.close()
     if os.path.exists(file.name):
         os.remove(file.name)

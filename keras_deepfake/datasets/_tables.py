@@ -93,7 +93,9 @@ def align(paths, labels, class_names, groups, kinds):
     # A Series of pandas has `get`, as mappings have.
     is_mapping = isinstance(groups, Mapping) or not hasattr(groups, "__iter__")
     if not (is_mapping or isinstance(groups, (str, bytes))):
-        groups = dict(zip(paths, check_sequence("groups", groups, len(paths)), strict=True))
+        groups = check_sequence("groups", groups, len(paths))
+        # Of a path that is listed twice the first row stays.
+        groups = dict(zip(reversed(paths), reversed(groups), strict=True))
     if kinds is not None:
         kinds = zip(check_sequence("kinds", kinds, len(paths)), names, strict=True)
         # NaN, by which tables say that there is none, differs from itself.

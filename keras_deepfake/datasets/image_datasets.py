@@ -393,3 +393,5 @@ def call_weakly(method, inputs, dtype):
 def _check_index(index):
     if not isinstance(index, ImageIndex):
         raise ValueError(f"`index` must be an `ImageIndex`; got {type(index).__name__}.")
+    if not len(index):
+        raise ValueError("`index` must hold at least one image; got none.")

@@ -56,7 +56,9 @@ def load_image(path, image_size=None):
     feed to a model. Whatever the file holds comes out as RGB: grey and palette images are
     expanded, alpha is dropped (not composited), CMYK is converted, 16 bits are scaled to 8, and
     of an animation the first frame is taken. The EXIF orientation is applied. What other code
-    has set in Pillow (`MAX_IMAGE_PIXELS`, `LOAD_TRUNCATED_IMAGES`) changes nothing here.
+    has set in Pillow (`MAX_IMAGE_PIXELS`, `LOAD_TRUNCATED_IMAGES`) changes nothing here. JPEG has
+    no checksums: a file that lost data in its middle, and still ends as it should, is an image
+    of which parts are grey or displaced.
 
     Files of more than 2**28 bytes (256 MiB) and images of more than 2**26 pixels (8192 x 8192),
     or more than 65 535 on a side, are refused by their header: a small file can hold an image

@@ -311,13 +311,15 @@ class ImageIndex:
             A new `ImageIndex` in random order.
 
         Raises:
-            ValueError: If the index is unlabelled.
+            ValueError: If the index is unlabelled, or a class has no images.
         """
         if self.labels is None:
             raise ValueError("`balanced` needs labels; this index was made with class_names=None.")
         shuffle = shuffler(seed)
         members = self._strata(stratify=True)
         size = min(map(len, members))
+        if not size:
+            raise ValueError(f"`balanced` needs images of every class; this index is {self!r}.")
         return self.take(shuffle(np.concatenate([shuffle(m)[:size] for m in members])))
 
     def subset(self, fraction, seed):

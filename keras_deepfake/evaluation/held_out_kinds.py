@@ -224,6 +224,8 @@ def _check_index(index, fake_class):
     if len(index.class_names) != 2:
         raise ValueError(f"`index` must have two classes; got {index.class_names}.")
     fake = find_fake(index.class_names, fake_class)
+    if (index.labels == fake).all():
+        raise ValueError(f"`index` must hold reals; got {index!r}.")
     # An image right in its class folder has the folder's name for its kind.
     is_nameless = (index.labels == fake) & np.isin(index.kinds, ("", *index.class_names))
     if is_nameless.any():

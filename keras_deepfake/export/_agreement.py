@@ -15,6 +15,8 @@ BATCHES = (1, 8)
 MOST_CHANGED = 0.1
 # Of images for a detector of any size, and of one that is large enough for several threads.
 ANY_SIZE, LARGE = (128, 128), (480, 640)
+# Of images that look like no others: there logits are large.
+_LEVELS = (0, 118, 235)
 
 
 def check_agreement(detector, run, format):
@@ -111,9 +113,11 @@ def check_rounded(detector, run, batches):
 
 
 def _test_images(count, size, channels):
-    """Coarse noise with fine noise on it."""
+    """Coarse noise with fine noise on it; the last of several are dark, grey and bright."""
     random = np.random.default_rng(0)
     coarse = random.integers(0, 236, (count, 4, 4, channels), "uint8")
+    if count > len(_LEVELS):
+        coarse[-len(_LEVELS) :] = np.reshape(_LEVELS, (-1, 1, 1, 1))
     rows, columns = (np.arange(side) * 4 // side for side in size)
     fine = random.integers(0, 20, (count, *size, channels), "uint8")
     return coarse[:, rows][:, :, columns] + fine

@@ -1,5 +1,6 @@
 """The formats: how the served model is written to each, and what then runs it."""
 
+import contextlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -51,14 +52,19 @@ def write_onnx(model, path):
     (images,) = model.inputs
     signature = [tf.TensorSpec(images.shape, images.dtype, INPUT)]
     function = tf.function(lambda images: model(images), input_signature=signature)
+    with _inlined():
+        concrete = function.get_concrete_function()
     proto, _ = tf2onnx.convert.from_function(
         function,
         signature,
         opset=OPSET,
-        custom_op_handlers={"UnsortedSegmentSum": (_segment_sum, [])},
+        custom_op_handlers={
+            "UnsortedSegmentSum": (_segment_sum, []),
+            "Erfc": (_complementary_error, []),
+            "Sigmoid": (_sigmoid, []),
+        },
     )
     # Tensors that layers hold beside their weights come out as inputs.
-    concrete = function.get_concrete_function()
     values = concrete.captured_inputs
     held = {held.name: value for held, value in zip(concrete.inputs[1:], values, strict=True)}
     for given in list(proto.graph.input):
@@ -67,6 +73,48 @@ def write_onnx(model, path):
             proto.graph.initializer.append(value)
             proto.graph.input.remove(given)
     onnx.save(proto, path)
+
+
+@contextlib.contextmanager
+def _inlined():
+    """What is traced meanwhile holds no functions, as Keras compiles grouped convolutions by."""
+    import tensorflow as tf
+
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
+
+
+def _put_instead(graph, node, operator, inputs, **attributes):
+    """Puts a node of ONNX in the place of one of TensorFlow."""
+    kept = {"outputs": node.output, "shapes": node.output_shapes, "dtypes": node.output_dtypes}
+    graph.remove_node(node.name)
+    graph.make_node(operator, inputs, attr=attributes, **kept)
+
+
+def _complementary_error(graph, node, name, arguments):
+    """1 - erf(x), which ONNX has no operator for."""
+    one = graph.make_const(f"{name}_one", np.ones((), "float32")).output[0]
+    error = graph.make_node("Erf", [node.input[0]]).output[0]
+    _put_instead(graph, node, "Sub", [one, error])
+
+
+def _sigmoid(graph, node, name, arguments):
+    """1 / (1 + exp(-x)), where probabilities may be meant.
+
+    The Sigmoid of onnxruntime is off by 1e-7, and 0 from -18 downwards: of a small probability
+    that is much, and the log-odds of a detector tell.
+    """
+    if graph.get_rank(node.input[0]) != 2:
+        return  # an activation of maps or tokens, which the operator of this name computes faster
+    one = graph.make_const(f"{name}_one", np.ones((), "float32")).output[0]
+    negative = graph.make_node("Neg", [node.input[0]]).output[0]
+    power = graph.make_node("Exp", [negative]).output[0]
+    total = graph.make_node("Add", [one, power]).output[0]
+    _put_instead(graph, node, "Div", [one, total])
 
 
 def _segment_sum(graph, node, name, arguments):
@@ -96,17 +144,9 @@ def _segment_sum(graph, node, name, arguments):
     if (rank := graph.get_rank(data)) > 1:
         places = make("Unsqueeze", [places, constant(range(1, rank))])
         places = make("Expand", [places, make("Shape", [data])])
-    shapes, dtypes = node.output_shapes, node.output_dtypes
-    outputs = node.output
-    graph.remove_node(node.name)
-    graph.make_node(
-        "ScatterElements",
-        [make("Expand", [kind, shape]), places, data],
-        attr={"axis": 0, "reduction": "add"},
-        outputs=outputs,
-        shapes=shapes,
-        dtypes=dtypes,
-    )
+    zeros = make("Expand", [kind, shape])
+    inputs = [zeros, places, data]
+    _put_instead(graph, node, "ScatterElements", inputs, axis=0, reduction="add")
 
 
 def onnx_runtime(path):

@@ -27,6 +27,7 @@ from keras_deepfake.models.detector import as_detector
 from keras_deepfake.models.image_batches import image_layout
 from keras_deepfake.models.prediction import check_finite_weights
 
+_COLOURS = {1: "grey", 3: "RGB"}
 _OTHER_BACKEND = (
     'Save the detector, `detector.save("detector.keras")`, and load and export it in a process '
     "with KERAS_BACKEND=tensorflow: it is the same on every backend."
@@ -298,7 +299,7 @@ def _description(detector):
             "name": INPUT,
             "dtype": "uint8",
             "shape": ["batch", "height", "width", channels],
-            "values": f"{'RGB' if channels == 3 else 'grey'}, 0 to 255",
+            "values": f"{_COLOURS.get(channels, f'{channels} channels')}, 0 to 255",
             "resized_inside_to": detector.image_size,
         },
         "output": {"name": OUTPUT, "dtype": "float32", "shape": ["batch", 2]},

@@ -34,6 +34,12 @@ def fit_arguments(args, kwargs):
             "`validation_data` must be a tuple of arrays or a `tf.data.Dataset`; got "
             f"{type(validation).__name__}."
         )
+    for data, steps in (("x", "steps_per_epoch"), ("validation_data", "validation_steps")):
+        if arguments.get(steps) is None and is_endless(arguments.get(data)):
+            raise FatalValueError(
+                f"`{data}` never ends, nor would an epoch; leave out `.repeat()`, or give "
+                f"`{steps}`."
+            )
     return arguments
 
 
@@ -58,11 +64,16 @@ def is_batched(dataset):
     return tf.nest.flatten(dataset.element_spec)[0].shape.rank != 3
 
 
+def is_endless(data):
+    """Whether the data are a dataset that is known not to end."""
+    return isinstance(data, tf.data.Dataset) and data.cardinality() == tf.data.INFINITE_CARDINALITY
+
+
 def in_batches(dataset, batch_size):
     """A dataset of images, batched or not, in batches of this size."""
     if not is_batched(dataset):
         return dataset.batch(batch_size)
-    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+    if is_endless(dataset):
         return dataset.rebatch(batch_size)
     # TensorFlow's own count of rebatched batches is too high. Where Keras finds the end of an
     # epoch by running into it, that half step counts as one for the optimizer and for dropout.

@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras_deepfake._files import atomic_write
 from keras_deepfake._pixels import unit_pixels
 from keras_deepfake.callbacks import ResumeTraining
-from keras_deepfake.hypermodels._fit_arguments import fit_arguments
+from keras_deepfake.hypermodels._fit_arguments import fit_arguments, is_endless
 from keras_deepfake.hypermodels.seeded_hyper_model import SeededHyperModel
 
 # Images are checked so many at a time.
@@ -173,8 +173,7 @@ def _check_data(name, parts, model):
         )
     if len(shapes[0]) == 3:
         check_pixels(name, parts[0])
-    is_endless = is_dataset and parts[0].cardinality() == tf.data.INFINITE_CARDINALITY
-    if len(wanted[1]) == 1 and not is_endless:
+    if len(wanted[1]) == 1 and not is_endless(parts[0]):
         has_columns = len(shapes[1]) == 1 and shapes[1][0] != 1
         batches = (y for _, y, *_ in parts[0]) if is_dataset else [parts[1]]
         classes = _two_classes(batches, has_columns)

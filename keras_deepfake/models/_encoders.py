@@ -28,6 +28,8 @@ POOLINGS = {
     },
     2: {"flatten": None},
 }
+# Of the layers of a classifier beside its encoder.
+_OWN_NAMES = ("images", "pooling", "dropout", "head")
 _OUTPUTS = {4: "a feature map", 3: "tokens", 2: "a vector"}
 
 
@@ -43,6 +45,11 @@ def check_encoder(encoder, pooling):
     """Raise unless the model goes from one input to one output that suits the pooling."""
     if not isinstance(encoder, keras.Model):
         raise ValueError(f"`encoder` must be a Keras model; got {encoder!r}.")
+    if encoder.name in _OWN_NAMES:
+        raise ValueError(
+            f"`encoder` must not be called {encoder.name!r}, as a layer of the classifier is. Give "
+            f"it another name: `encoder.name = 'my_{encoder.name}'`."
+        )
     if not encoder.built or not getattr(encoder, "inputs", None):
         raise ValueError(
             f"`encoder` {encoder.name!r} is not built as a graph, so its input and output shapes "

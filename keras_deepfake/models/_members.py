@@ -18,7 +18,8 @@ def distinct_members(members):
     members = list(members) if isinstance(members, (list, tuple)) else [members]
     if not members:
         raise ValueError("`members` must hold at least one model; got none.")
-    names, paths, distinct = set(), set(), []
+    # The first two are those of the detector's own layers.
+    names, paths, distinct = {"images", "combination"}, set(), []
     for place, member in enumerate(members):
         if isinstance(member, dict):
             with keras.name_scope(f"member_{place}"):
@@ -26,7 +27,10 @@ def distinct_members(members):
         _check_classifier(member)
         own = {variable.path for variable in member.variables}
         if member.name in names or own & paths:
-            member = copy_model(member, name=f"{member.name}_{place}")
+            name = f"{member.name}_{place}"
+            while name in names:
+                name += "_"
+            member = copy_model(member, name=name)
             own = {variable.path for variable in member.variables}
         names.add(member.name)
         paths |= own

@@ -14,6 +14,7 @@ from keras_deepfake._arguments import (
     check_seed,
 )
 from keras_deepfake._classes import check_class_names, class_numbers, find_fake
+from keras_deepfake.models import solved_head
 from keras_deepfake.models._encoders import (
     accepts_any_size,
     check_encoder,
@@ -29,7 +30,6 @@ from keras_deepfake.models._encoding import encode
 from keras_deepfake.models._name_scopes import own_name_scope
 from keras_deepfake.models.detection_model import DetectionModel
 from keras_deepfake.models.model_copy import copy_model
-from keras_deepfake.models.solved_head import check_penalties, check_solvable, solve_head
 from keras_deepfake.models.training_data import check_classes, takes_class_numbers
 
 
@@ -294,7 +294,7 @@ class EncoderClassifier(DetectionModel):
             Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning", 2009,
             sections 4.4 (logistic regression) and 7.10 (cross-validation).
         """
-        l2 = check_penalties(l2)
+        l2 = solved_head.check_penalties(l2)
         check_flag("standardize", standardize)
         batch_size = check_integer("batch_size", batch_size, 1, MOST_PLACES)
         seed = check_seed(seed)
@@ -315,9 +315,9 @@ class EncoderClassifier(DetectionModel):
         known = getattr(x, "labels", None) if y is None else class_numbers(y, len(self.class_names))
         if known is not None:
             groups = None if groups is None else check_entries("groups", groups, len(known))
-            check_solvable(known, len(self.class_names), groups, l2, seed=seed)
+            solved_head.check_solvable(known, len(self.class_names), groups, l2, seed=seed)
 
-        head = self.get_layer("head")
+        head = solved_head.check_head(self.get_layer("head"))
         encoder = keras.Model(self.inputs[0], head.input)
         encoder.input_spec = self.input_spec  # perhaps for images of any size
         features, labels = encode(
@@ -330,7 +330,7 @@ class EncoderClassifier(DetectionModel):
         )
         if groups is not None:
             groups = check_entries("groups", groups, len(labels))
-        solution = solve_head(
+        solution = solved_head.solve_head(
             features,
             labels,
             len(self.class_names),

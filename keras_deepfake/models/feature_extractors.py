@@ -54,11 +54,10 @@ def feature_extractor(network, until=None, name=None):
         raise ValueError(f"`until` must be the name of a layer, or several; got {until!r}.")
     names = [_innermost(network, layer) for layer in names]
     network = without_networks(network)
-    outputs = [find_layer(network, layer).output for layer in names]
-    if len(outputs) == 1:
-        return keras.Model(network.inputs[0], outputs[0], name=name)
-    vectors = [pooled(x, network) for x in outputs]
-    features = keras.layers.Concatenate(name="features")(vectors)
+    layers = [find_layer(network, layer) for layer in names]
+    if len(layers) == 1:
+        return keras.Model(network.inputs[0], layers[0].output, name=name)
+    features = concatenated([pooled(layer, network) for layer in layers], network)
     return keras.Model(network.inputs[0], features, name=name)
 
 
@@ -89,11 +88,24 @@ def _innermost(network, name):
     return name
 
 
-def pooled(outputs, network):
-    """A vector of the statistics of a network's map or tokens; a vector stays as it is."""
-    shape = outputs.shape
+def concatenated(vectors, network):
+    """One vector of several that were made in the graph of a network."""
+    return keras.layers.Concatenate(name=_free_name("features", network))(vectors)
+
+
+def _free_name(name, network):
+    """The name, or one like it that no layer of the network has, whoever named those."""
+    names = {layer.name for layer in network.layers}
+    while name in names:
+        name += "_"
+    return name
+
+
+def pooled(layer, network):
+    """A vector of the statistics of a layer's map or tokens; a vector stays as it is."""
+    shape = layer.output.shape
     if len(shape) == 2:
-        return outputs
+        return layer.output
     if len(shape) not in (3, 4):
         raise ValueError(
             f"A layer to end at must give a map of 4 axes, tokens of 3 or a vector of 2; got "
@@ -101,7 +113,9 @@ def pooled(outputs, network):
         )
     others = _tokens_beside_patches(shape[1], _image_sides(network)) if len(shape) == 3 else 0
     registers = max(others - 1, 0)
-    return MomentPooling(2, others > 0, data_format_of(network), registers)(outputs)
+    name = _free_name(f"{layer.name}_moments", network)
+    pooling = MomentPooling(2, others > 0, data_format_of(network), registers, name=name)
+    return pooling(layer.output)
 
 
 def _image_sides(network):

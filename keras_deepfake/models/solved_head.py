@@ -88,6 +88,17 @@ def solve_head(
     return HeadSolution(l2, losses, probabilities, kernel, bias - mean @ kernel)
 
 
+def check_head(head):
+    """The layer, if it holds a kernel and a bias and nothing else."""
+    if len(head.weights) != 2:
+        raise ValueError(
+            "To be solved the head must be a dense layer of a kernel and a bias; layer "
+            f"{head.name!r} holds {[weight.name for weight in head.weights]}. Solve it before it "
+            "is quantized, or gets LoRA weights."
+        )
+    return head
+
+
 def check_penalties(l2):
     """Return a list of penalties, the strongest first: those given, or `PENALTIES` for `None`."""
     if l2 is None:
@@ -234,8 +245,8 @@ def _folds(labels, num_classes, groups, most, seed):
     if num_folds < 2:
         kind = "images" if groups is None else "groups"
         raise ValueError(
-            f"Choosing the penalty needs at least 2 {kind} of each class; got {counts}. Give `l2` "
-            "one value instead."
+            f"Choosing the penalty needs at least 2 {kind} of each class; got {counts}. Where "
+            "there is an argument `l2`, give it one value instead."
         )
     with warnings.catch_warnings():
         # Folds need not be equal.

@@ -12,12 +12,19 @@ import numpy as np
 from keras_deepfake.datasets import load_image
 from keras_deepfake.layers import NativeCrop, ResidualCooccurrence
 from keras_deepfake.models import load_model, pretrained_encoder
-from keras_deepfake.models.feature_extractors import find_layer, pooled, without_networks
+from keras_deepfake.models.feature_extractors import (
+    concatenated,
+    find_layer,
+    pooled,
+    without_networks,
+)
 from keras_deepfake.models.image_batches import image_layout
 
 # Depths of a network to choose among: each costs memory, and neighbours say the same.
 MOST_DEPTHS = 12
 MOST_CROPS_PER_SIDE = 3
+# Of layers that are put around a network.
+_TAKEN_NAMES = ("images", "features", "pooling", "dropout", "head")
 
 
 class NetworkEncoder(NamedTuple):
@@ -72,7 +79,7 @@ def usual_sizes(index):
 def encoder_model(encoder, crops_per_side=1):
     """The Keras model from images of any size to one vector, and the width of each depth."""
     network = encoder.network
-    parts = [pooled(network.get_layer(depth).output, network) for depth in encoder.depths]
+    parts = [pooled(network.get_layer(depth), network) for depth in encoder.depths]
     images = network.inputs[0]
     if None not in encoder.size:
         core = keras.Model(images, parts, name=encoder.name)
@@ -86,7 +93,7 @@ def encoder_model(encoder, crops_per_side=1):
         parts = crops[0]
         if len(crops) > 1:
             parts = [keras.layers.Average()(list(part)) for part in zip(*crops, strict=True)]
-    features = parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="features")(parts)
+    features = parts[0] if len(parts) == 1 else concatenated(parts, network)
     return keras.Model(images, features, name=encoder.name), [part.shape[-1] for part in parts]
 
 
@@ -142,6 +149,9 @@ def read_encoder(encoder, argument="encoder"):
         moved = keras.layers.Permute((3, 1, 2), name="colour_first")(images)
         network = keras.Model(images, network(moved), name=network.name)
     network = without_networks(network)
+    if network.name in _TAKEN_NAMES:
+        name = f"{network.name}_network"
+        network = keras.Model(network.inputs[0], network.outputs[0], name=name)
     if layers is not None:
         depths = tuple(layers.split(","))
         for depth in depths:
@@ -162,11 +172,11 @@ def cut_points(network):
     constants = [output for output in outputs if output.shape[:1] != (None,)]
     for layer in network.layers:
         weighted += bool(layer.weights)
-        if not weighted or isinstance(layer.output, list) or len(layer.output.shape) < 3:
+        if isinstance(layer.output, list) or len(layer.output.shape) < 3:
             continue
-        if layer is not network.layers[-1] and not _is_cut(network, layer, constants):
-            continue
-        candidates.append((weighted, layer.name))
+        is_last = layer is network.layers[-1]
+        if is_last or (weighted and _is_cut(network, layer, constants)):
+            candidates.append((weighted, layer.name))
     depths = np.array([depth for depth, _ in candidates])
     shares = np.arange(1, MOST_DEPTHS + 1) / MOST_DEPTHS * weighted
     chosen = set()

@@ -1,4 +1,5 @@
 import importlib
+import io
 import os
 import pathlib
 import runpy
@@ -130,6 +131,16 @@ def test_audit_prints_and_writes_its_findings(tmp_path, capsys):
     assert "error" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="DATA names a folder twice"):
         commands.main(["audit", str(tmp_path / "train"), f"{tmp_path}/test/../train"])
+
+
+def test_a_terminal_that_cannot_show_every_name(tmp_path, monkeypatch):
+    make_faces(tmp_path / "ünï", 0)
+    shown = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", shown)
+    commands.main(["audit", str(tmp_path / "ünï"), "--output", str(tmp_path / "audit.json")])
+    shown.flush()
+    assert b"\\xfcn\\xef" in shown.buffer.getvalue()
+    assert (tmp_path / "audit.json").exists()
 
 
 def test_a_reader_that_has_enough(tmp_path):

@@ -82,6 +82,22 @@ def test_a_full_disk_raises(files):
     np.testing.assert_array_equal(served(cache, 0, 1, 2), scaled())
 
 
+def test_a_full_disk_keeps_nothing_unfinished(files):
+    resource = pytest.importorskip("resource")
+    cache = make(files)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150, limits[1]))
+    try:
+        with pytest.raises(OSError, match="in writing"):
+            fill(cache)
+        folder = cache.path and os.path.dirname(cache.path)
+        del cache
+        gc.collect()
+        assert not os.listdir(folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
 def flip(contents, position):
     return contents[:position] + bytes([contents[position] ^ 1]) + contents[position + 1 :]
 

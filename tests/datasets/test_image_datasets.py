@@ -366,6 +366,8 @@ def test_resumed_fit_ends_with_the_same_weights(index):
 @pytest.mark.once
 def test_wrong_arguments(index, tmp_path):
     for make in (classification_dataset, reconstruction_dataset):
+        with pytest.raises(ValueError, match="`index` must hold at least one image"):
+            make(index.take([]), (8, 8))
         for arguments in (
             {"image_size": 8},
             {"image_size": (0, 8)},

@@ -272,6 +272,26 @@ def test_lists_that_are_wrong(faces, arguments, message):
         ImageIndex.from_paths(**{"paths": paths, **arguments})
 
 
+def test_of_a_path_that_is_listed_twice_the_first_row_stays(faces):
+    paths = [faces / "fake" / "000.png", faces / "real" / "000.jpg"]
+    with pytest.warns(UserWarning, match="Left out 1 of the files"):
+        index = ImageIndex.from_paths(
+            [*paths, paths[0]],
+            ["fake", "real", "fake"],
+            groups=["ann", "bob", "eve"],
+            kinds=["swap", "photo", "render"],
+            on_error="skip",
+        )
+    assert index.groups == ("ann", "bob")
+    assert index.kinds == ("swap", "photo")
+
+
+def test_a_class_without_images_cannot_be_balanced(faces):
+    index = ImageIndex.from_directory(faces)
+    with pytest.raises(ValueError, match=r"images of every class; this index is .*0 real"):
+        index.take(np.flatnonzero(index.labels == 0)).balanced(seed=0)
+
+
 def test_lists_are_checked_as_folders_are(faces):
     paths = [faces / "fake" / "000.png", faces / "fake" / "000.png", faces / "missing.png"]
     with pytest.warns(UserWarning, match="Left out 2 of the files of `paths`") as caught:

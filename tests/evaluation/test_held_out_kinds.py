@@ -168,6 +168,7 @@ def test_what_cannot_be_evaluated_is_told_before_the_first_training(index, tmp_p
         (one, r"two or more kinds; got \['blue'\]"),
         (nameless, "10 fakes without a kind, which may be of any, such as '"),
         (kinds_of(index, rare.tolist()), "too few fakes of the kind rare .* 1 images in 1 groups"),
+        (index.take(np.flatnonzero(index.labels == 1)), "`index` must hold reals; got .* 0 "),
         (few_reals, "too few reals for training and test at `test_fraction`=0.3: 1 images"),
     ):
         with pytest.raises(ValueError, match=message):

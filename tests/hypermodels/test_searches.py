@@ -210,6 +210,14 @@ def test_a_search_of_several_processes_goes_on_in_one(tmp_path, monkeypatch):
             "no `ResumeTraining`: trials would share its file",
         ),
         ({"callbacks": [keras.callbacks.BackupAndRestore("state")]}, "no `BackupAndRestore`"),
+        (
+            {"x": tf.data.Dataset.from_tensors((IMAGES, IMAGES)).repeat(), "y": None},
+            "`x` never ends.* give `steps_per_epoch`",
+        ),
+        (
+            {"validation_data": tf.data.Dataset.from_tensors((IMAGES, IMAGES)).repeat()},
+            "`validation_data` never ends.* give `validation_steps`",
+        ),
     ],
 )
 def test_mistakes_are_refused_before_the_first_trial(tmp_path, arguments, message):

@@ -153,6 +153,19 @@ def test_members_of_one_name_are_copied_and_trained_apart():
         np.testing.assert_allclose(one, two, atol=1e-6)
 
 
+@pytest.mark.once
+def test_members_may_have_any_names(tmp_path):
+    names = ["images", "combination", "m_4", "m", "m"]
+    members = [red_classifier(name=name) for name in names]
+    detector = kd.models.Detector(members, class_names=("fake", "real"))
+    images = np.random.default_rng(0).random((3, 16, 16, 3), "float32")
+    np.testing.assert_allclose(detector.scores(images), p_fake(images), atol=1e-6)
+    assert len({member.name for member in detector.members}) == 5
+    detector.save(tmp_path / "detector.keras")
+    loaded = kd.models.load_model(tmp_path / "detector.keras")
+    np.testing.assert_array_equal(loaded.scores(images), detector.scores(images))
+
+
 @pytest.mark.usefixtures("in_graphs")
 def test_size_of_the_images():
     any_size = encoder_classifier(pooling="avg")

@@ -250,6 +250,16 @@ def test_argument_errors(autoencoder, arguments, message):
         EncoderClassifier.from_autoencoder(autoencoder, **arguments)
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("name", ["images", "pooling", "dropout", "head"])
+def test_an_encoder_is_not_called_like_a_layer_of_the_classifier(name):
+    encoder = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3)], name=name)
+    with pytest.raises(ValueError, match=rf"`encoder` must not be called '{name}'"):
+        EncoderClassifier(encoder, pooling="avg", dropout=0.5)
+    encoder.name = f"my_{name}"
+    EncoderClassifier(encoder, pooling="avg", dropout=0.5)
+
+
 def test_encoder_errors():
     with pytest.raises(ValueError, match="must be a Keras model"):
         EncoderClassifier(keras.layers.Conv2D(4, 3))

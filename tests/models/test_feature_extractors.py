@@ -52,6 +52,25 @@ def test_statistics_of_several_depths_are_concatenated(tmp_path):
     np.testing.assert_array_equal(reloaded.predict(IMAGES, verbose=0), features)
 
 
+@pytest.mark.once
+def test_layers_of_the_network_may_have_any_names():
+    images = keras.Input((16, 16, 3), name="images")
+    x = keras.layers.Conv2D(2, 3, name="features")(images)
+    x = keras.layers.Conv2D(3, 3, name="features_moments")(x)
+    network = keras.Model(images, keras.layers.Conv2D(4, 3, name="features_")(x))
+    names = [layer.name for layer in network.layers[1:]]
+    encoder = kd.models.feature_extractor(network, names)
+    expected = []
+    for name in names:
+        maps = outputs_at(network, name)
+        expected += [maps.mean(axis=(1, 2)), maps.std(axis=(1, 2))]
+    features = encoder.predict(IMAGES, verbose=0)
+    np.testing.assert_allclose(features, np.concatenate(expected, axis=1), atol=1e-5)
+    # One that comes out of a file has the names that Keras gives next, too.
+    names.append(encoder.layers[-1].name)
+    kd.models.feature_extractor(keras.models.clone_model(encoder), names)
+
+
 @pytest.mark.parametrize(
     ("count", "patches"),
     # Of 4 x 4 patches with nothing, a class token, another beside it, four registers; and of

@@ -241,6 +241,16 @@ def test_a_head_needs_labels(faces):
 
 
 @pytest.mark.once
+@pytest.mark.parametrize("change", [lambda x: x.enable_lora(1), lambda x: x.quantize("int8")])
+def test_a_head_of_more_than_kernel_and_bias(faces, change, monkeypatch):
+    monkeypatch.setattr(encoder_classifier, "encode", None)
+    classifier = make_classifier()
+    change(classifier.get_layer("head"))
+    with pytest.raises(ValueError, match="must be a dense layer of a kernel and a bias; layer 'he"):
+        classifier.fit_head(*faces, verbose=0)
+
+
+@pytest.mark.once
 def test_labels_are_given_once(faces):
     batches = [(faces[0], faces[1])]
     with pytest.raises(ValueError, match="`y` must be left out unless"):
