@@ -49,7 +49,7 @@ def export_detector(
     """Writes a detector as an artifact that runs without Keras and this library.
 
     The artifact takes raw images, uint8 of shape `(batch, height, width, channels)`, in batches
-    of any size, as the input `"images"`. Scaling, resizing, every member, stacking and
+    of one or more, as the input `"images"`. Scaling, resizing, every member, stacking and
     calibration are inside. Its output `"probabilities"`, float32 of shape `(batch, 2)`, has the
     columns of `class_names`. Beside it, at `path` with `.json` added, lies a card that says what
     its user needs to know: the input, the classes and which is fake, the threshold, when to
