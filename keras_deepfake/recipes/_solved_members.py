@@ -147,6 +147,14 @@ class _Heads(NamedTuple):
     log_odds: np.ndarray
 
 
+def labels_of_kind(labels, kind):
+    """1 for fakes of a kind, 0 for reals; -1 for others, on which no head of this kind is solved.
+
+    Of those the heads that saw nothing of their groups are asked.
+    """
+    return np.select([labels == 0, labels == kind], [0, 1], -1)
+
+
 def _solve_kinds(features, labels, num_kinds, groups, standardize, seed):
     """Solve a logistic regression for each kind of fakes and the reals.
 
@@ -159,8 +167,7 @@ def _solve_kinds(features, labels, num_kinds, groups, standardize, seed):
     solutions = [
         solve_head(
             features,
-            # Of other kinds the heads that saw nothing of their groups are asked.
-            np.select([labels == 0, labels == kind], [0, 1], -1),
+            labels_of_kind(labels, kind),
             2,
             groups=groups.tolist(),
             standardize=standardize,

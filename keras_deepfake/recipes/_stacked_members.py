@@ -7,6 +7,7 @@ from keras_deepfake.models import Detector
 from keras_deepfake.models.image_batches import image_batches
 from keras_deepfake.models.solved_head import check_solvable
 from keras_deepfake.recipes._fine_tuned_members import NUM_FOLDS
+from keras_deepfake.recipes._solved_members import labels_of_kind
 from keras_deepfake.recipes._tables import with_notes
 
 
@@ -23,7 +24,8 @@ def check_training(
     labels = np.concatenate([labels, kinds[originals]])
     positions = np.concatenate([positions, originals])
     groups = groups[positions].tolist()
-    check_solvable(labels, 1 + len(kind_names), groups, seed=seed)
+    for kind in range(1, 1 + len(kind_names)):
+        check_solvable(labels_of_kind(labels, kind), 2, groups, seed=seed)
     if is_tuned:
         check_solvable(labels > 0, 2, groups, num_folds=NUM_FOLDS, seed=seed)
     num_reals = np.count_nonzero(kinds == 0)

@@ -6,10 +6,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import keras_deepfake as kd
+from keras_deepfake.models import solved_head
 from keras_deepfake.recipes import _solved_members
-from keras_deepfake.recipes._encoded_views import EncodedViews
+from keras_deepfake.recipes._encoded_views import EncodedViews, View
 from keras_deepfake.recipes._network_encoders import read_encoder
 from keras_deepfake.recipes._solved_members import number_kinds, solve_member
+from keras_deepfake.recipes._stacked_members import check_training
 
 
 def colours():
@@ -110,3 +112,15 @@ def test_the_recipe_tells_kinds_apart(fakes, tmp_path, monkeypatch, capsys):
     np.testing.assert_array_equal(
         detector.scores(coloured(kinds)), trained.detector.scores(coloured(kinds))
     )
+
+
+def test_what_a_head_of_one_kind_refuses_is_told_before_anything_is_encoded():
+    """All reals may fall into one part, where fakes of other kinds lie in the other."""
+    # Images of reals and of three kinds, in each of four groups.
+    counts = [[0, 46, 0, 7], [5, 0, 14, 38], [53, 1, 5, 4], [3, 0, 2, 57]]
+    kinds = np.repeat(range(4), np.sum(counts, axis=1))
+    groups = np.repeat(np.tile(range(4), 4), np.ravel(counts))
+    view = View("clean", np.arange(len(kinds)))
+    solved_head.check_solvable(kinds, 4, groups.tolist(), seed=0)  # all kinds in one
+    with pytest.raises(ValueError, match="got none of class number 0"):
+        check_training([view], kinds, ["a", "b", "c"], groups, "given", False, 0, None, None)
