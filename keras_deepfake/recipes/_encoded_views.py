@@ -10,7 +10,7 @@ from keras_deepfake._files import atomic_write
 from keras_deepfake._pixels import to_numpy
 from keras_deepfake.layers import RandomDegradation, SelfBlendedImages
 from keras_deepfake.models.image_batches import image_batches
-from keras_deepfake.models.prediction import check_finite_weights, predict_batch
+from keras_deepfake.models.prediction import predict_batch
 
 # Images between two notes of how far the work is.
 BLOCK = 32
@@ -90,7 +90,6 @@ def encode_views(encoder, index, is_fake, views, folder, seed, verbose):
     Returns:
         `EncodedViews`, whose features are a file mapped into memory.
     """
-    check_finite_weights(encoder)
     folder.mkdir(exist_ok=True)
     count = sum(view.num_rows for view in views)
     is_blended = np.repeat([v.name == "blended" for v in views], [v.num_rows for v in views])

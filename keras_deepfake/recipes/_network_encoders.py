@@ -19,6 +19,7 @@ from keras_deepfake.models.feature_extractors import (
     without_networks,
 )
 from keras_deepfake.models.image_batches import image_layout
+from keras_deepfake.models.prediction import check_finite_weights
 
 # Depths of a network to choose among: each costs memory, and neighbours say the same.
 MOST_DEPTHS = 12
@@ -115,7 +116,8 @@ def read_encoder(encoder, argument="encoder"):
         argument: What it is called in an error.
 
     Raises:
-        ValueError: If there is no such file, network or layer, or it does not take RGB images.
+        ValueError: If there is no such file, network or layer, it does not take RGB images, or its
+            weights are not finite.
     """
     layers = None
     if isinstance(encoder, keras.Model):
@@ -142,6 +144,7 @@ def read_encoder(encoder, argument="encoder"):
             f"`{argument}` must take one batch of RGB images; {network.name!r} takes "
             f"{[tuple(x.shape) for x in inputs]}."
         )
+    check_finite_weights(network)
     _, channels_first = image_layout(inputs[0].shape)
     if channels_first:
         # Members of a detector take images of one layout.

@@ -368,6 +368,18 @@ def test_an_encoder_may_be_called_like_what_is_put_around_it(name):
         kd.models.EncoderClassifier(model, pooling=None)
 
 
+@pytest.mark.parametrize("argument", ["encoder", "fine_tune"])
+def test_weights_that_are_not_finite_are_told_before_a_folder_is_made(faces, tmp_path, argument):
+    network = make_network()
+    kernel = network.get_layer("stem").kernel
+    kernel.assign(np.full(kernel.shape, np.nan))
+    with pytest.raises(ValueError, match="weights that are not finite, in 'stem/kernel'"):
+        kd.recipes.train_detector(
+            index_of(faces), output=tmp_path / "detector", verbose=0, **{argument: network}
+        )
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_encoder_may_have_no_weights():
     network = keras.Sequential([keras.Input((None, None, 3)), scaled_layer()])
     assert read_encoder(network).depths == ("scaled",)
