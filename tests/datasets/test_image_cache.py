@@ -1,3 +1,4 @@
+import contextlib
 import gc
 import io
 import os
@@ -68,34 +69,34 @@ def test_others_may_read_a_file_as_the_process_allows(files):
     assert mode == os.stat(files[0]).st_mode
 
 
-def test_a_full_disk_raises(files):
+@contextlib.contextmanager
+def full_disk():
     resource = pytest.importorskip("resource")
-    cache = make(files)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (150, limits[1]))
     try:
-        with pytest.raises(OSError, match=r"in writing.*\.npy"):
-            fill(cache)
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_full_disk_raises(files):
+    cache = make(files)
+    with full_disk(), pytest.raises(OSError, match=r"in writing.*\.npy"):
+        fill(cache)
     fill(cache)
     np.testing.assert_array_equal(served(cache, 0, 1, 2), scaled())
 
 
 def test_a_full_disk_keeps_nothing_unfinished(files):
-    resource = pytest.importorskip("resource")
     cache = make(files)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (150, limits[1]))
-    try:
+    folder = os.path.dirname(cache.path)
+    with full_disk():
         with pytest.raises(OSError, match="in writing"):
             fill(cache)
-        folder = cache.path and os.path.dirname(cache.path)
         del cache
         gc.collect()
         assert not os.listdir(folder)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def flip(contents, position):

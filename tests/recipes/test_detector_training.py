@@ -357,17 +357,6 @@ def test_wrong_arguments_raise(faces, arguments, message):
         kd.recipes.train_detector(**{"index": index_of(faces), "verbose": 0, **arguments})
 
 
-@pytest.mark.parametrize("name", ["images", "features", "pooling", "dropout", "head"])
-def test_an_encoder_may_be_called_like_what_is_put_around_it(name):
-    layers = [keras.layers.Conv2D(2, 3, name=layer) for layer in ("features", "features_")]
-    any_size = keras.Sequential([keras.Input((None, None, 3)), *layers], name=name)
-    for encoder in (make_network(name), any_size):
-        encoder = read_encoder(encoder)
-        model, widths = encoder_model(encoder, crops_per_side=2)
-        assert sum(widths) == model.output_shape[-1]
-        kd.models.EncoderClassifier(model, pooling=None)
-
-
 @pytest.mark.parametrize("argument", ["encoder", "fine_tune"])
 def test_weights_that_are_not_finite_are_told_before_a_folder_is_made(faces, tmp_path, argument):
     network = make_network()
