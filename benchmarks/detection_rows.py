@@ -243,6 +243,7 @@ def train(build, epochs, side=None, make_optimizer=lambda steps: keras.optimizer
             data,
             validation_data=classification(split, split.validation, side),
             epochs=epochs,
+            shuffle=False,  # the dataset does it
             callbacks=[keras.callbacks.EarlyStopping(patience=epochs, restore_best_weights=True)],
             verbose=2,
         )
@@ -268,13 +269,13 @@ def train_study(side, **changes):
             split.seed,
             "memory",
         )
-        autoencoder.fit(images, epochs=settings.epochs_autoencoder, verbose=2)
+        autoencoder.fit(images, epochs=settings.epochs_autoencoder, shuffle=False, verbose=2)
         classifier = kd.EncoderClassifier.from_autoencoder(
             autoencoder, class_names=split.index.class_names, l1=settings.l1, l2=settings.l2
         )
         classifier.compile()
         data = classification(split, split.train, side, settings.batch_size_classifier, True)
-        classifier.fit(data, epochs=settings.epochs_classifier, verbose=2)
+        classifier.fit(data, epochs=settings.epochs_classifier, shuffle=False, verbose=2)
         return [network_member(classifier, side, time.perf_counter() - start)]
 
     return make

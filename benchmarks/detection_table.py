@@ -40,11 +40,11 @@ def _tables(data, records):
         name: {seed: reports(record) for seed, record in seeds.items()}
         for name, seeds in runs.items()
     }
-    first = next(name for name in ROWS if runs[name])
+    base = max(ROWS, key=lambda name: len(runs[name]))  # the first of those with the most seeds
     train, validation, test = records[0]["images"]
     yield f"### {data}\n"
     yield f"About {train} images to train on, {validation} to calibrate on, {test} to test on.\n"
-    difference = f"AUC less that of “{ROWS[first].title}”"
+    difference = f"AUC less that of “{ROWS[base].title}”"
     heads = ["detector", "seeds", "parameters", "training, s", "images/s", "AUC", difference]
     yield from _head([*heads, "accuracy", "TPR at 1 % FPR"])
     for name, seeds in runs.items():
@@ -57,7 +57,7 @@ def _tables(data, records):
                 f"{np.mean([record['seconds'] for record in seeds.values()]):.0f}",
                 f"{np.mean([record['images_a_second'] for record in seeds.values()]):.0f}",
                 _with_interval(mine, "auc"),
-                _difference(tests[name], tests[first]) if name != first else "",
+                _difference(tests[name], tests[base]) if name != base else "",
                 _with_interval(mine, "accuracy"),
                 _with_interval(mine, "tpr_at_fpr_1"),
             ]
@@ -92,9 +92,9 @@ def _with_interval(several, metric, others=None, sign=""):
     return f"{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
 
 
-def _difference(tests, first):
+def _difference(tests, base):
     """Paired, on the seeds that both were run with."""
-    pairs = [(tests[s]["unchanged"], first[s]["unchanged"]) for s in tests if s in first]
+    pairs = [(tests[s]["unchanged"], base[s]["unchanged"]) for s in tests if s in base]
     if not pairs:
         return ""
     mine, others = zip(*pairs, strict=True)

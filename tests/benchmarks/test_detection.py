@@ -62,6 +62,11 @@ def test_rows_resume_and_make_a_table(detection, tmp_path, capsys, monkeypatch):
     assert f"| {first:.3f} (" in dct_row
     # Less that of the first row of the table.
     assert f"| {auc - first:+.3f} (" in row
+    # A row that was run with fewer seeds is nothing to compare the others with.
+    more = detection.markdown([*records, {**records[0], "seed": 1}]).splitlines()
+    assert any("AUC less that of “Co-occurrences, solved head”" in line for line in more)
+    (dct_row, _) = (line for line in more if line.startswith("| Block DCT"))
+    assert f"| {first - auc:+.3f} (" in dct_row
 
 
 def test_seeds_share_no_test_images_and_parts_no_groups(detection, tmp_path):
