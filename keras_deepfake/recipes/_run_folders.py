@@ -11,6 +11,8 @@ from keras_deepfake._files import atomic_write
 from keras_deepfake._locks import FileLock
 
 _SETTINGS = "settings.json"
+# Other programs have files of that name.
+_MARK = {"written_by": "keras_deepfake"}
 
 
 class RunFolder(NamedTuple):
@@ -49,12 +51,14 @@ def run_folder(output, settings, overwrite=False):
         run = RunFolder(work / "results", work / "state")
         _recover(work, output)
         _checked(output, overwrite)
-        _begin(run, json.loads(json.dumps(settings)), overwrite)
+        _begin(run, json.loads(json.dumps(_MARK | settings)), overwrite)
         yield run
         if output.exists():
             output.rename(work / "replaced")
         run.results.rename(output)
-        _recover(work, output)
+        # The results are in place, whatever something else has put into the other folder.
+        with contextlib.suppress(OSError):
+            _recover(work, output)
 
 
 def check_output(output, overwrite):
@@ -80,9 +84,17 @@ def _checked(output, overwrite):
             "`overwrite=True`."
         )
     # What this library did not write is not its to delete.
-    if output.exists() and not (output / _SETTINGS).exists():
+    if output.exists() and not _is_run(output / _SETTINGS):
         raise ValueError(f"`output`={shown!r} is not the folder of a run; choose another.")
     return output
+
+
+def _is_run(file):
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(settings, dict) and _MARK.items() <= settings.items()
 
 
 def _recover(work, output):
@@ -96,6 +108,8 @@ def _recover(work, output):
     if work.exists() and not (work / "results").exists():
         if (work / "state").exists():
             shutil.rmtree(work / "state")
+        for file in work.glob(".*"):  # of file managers
+            file.unlink()
         work.rmdir()
 
 

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+import keras
+
 from keras_deepfake._arguments import check_choice, check_flag, check_integer, check_seed
 from keras_deepfake._classes import CLASS_NAMES, check_class_names, find_fake
 from keras_deepfake._files import atomic_write
@@ -173,6 +175,7 @@ def train_study(
     identity = {
         **dataclasses.asdict(settings),
         "seed": seed,
+        "backend": keras.backend.backend(),
         "devices": devices.count,
         "fake_class": fake_class,
         "index": index_digest(index),

@@ -121,6 +121,12 @@ def test_what_is_no_run_is_left_alone(output):
     (output / "photographs").write_text("precious")
     with pytest.raises(ValueError, match="not the folder of a run"):
         write(output, "x", overwrite=True)
+    # Another program's file of that name.
+    for text in ('{"editor.tabSize": 4}', "[]", "{", '{"written_by": "hand"}'):
+        (output / "settings.json").write_text(text)
+        with pytest.raises(ValueError, match="not the folder of a run"):
+            write(output, "x", overwrite=True)
+    assert (output / "photographs").exists()
     shutil.rmtree(output)
     work = output.with_name("one.unfinished")
     work.mkdir()
@@ -128,6 +134,23 @@ def test_what_is_no_run_is_left_alone(output):
     with pytest.raises(OSError, match="not empty"):
         write(output, "x", overwrite=True)
     assert (work / "photographs").exists()
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "photographs"])
+def test_what_something_else_writes_beside_a_run_costs_no_results(output, name):
+    work = output.with_name("one.unfinished")
+    with run_folder(output, SETTINGS) as run:
+        (run.results / "model").write_text("x")
+        (work / name).write_text("y")
+    assert (output / "model").read_text() == "x"
+    assert work.exists() == (name == "photographs")
+    if work.exists():
+        assert (work / name).read_text() == "y"
+        with pytest.raises(OSError, match="not empty"):
+            write(output, "z", overwrite=True)
+        shutil.rmtree(work)
+    write(output, "z", overwrite=True)
+    assert (output / "model").read_text() == "z"
 
 
 @pytest.mark.parametrize(

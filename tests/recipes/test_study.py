@@ -99,6 +99,10 @@ def test_interrupted_training_goes_on_and_ends_the_same(uninterrupted, monkeypat
     assert not pathlib.Path("parts").exists()
     with pytest.raises(ValueError, match="unfinished run that differs in `index`, `seed`"):
         train("parts", seed=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.backend, "backend", lambda: "another")
+        with pytest.raises(ValueError, match="unfinished run that differs in `backend`"):
+            train("parts")
     train("parts")
     for name in ("autoencoder.keras", "detector.keras"):
         for one, two in zip(weights(whole / name), weights(f"parts/{name}"), strict=True):
