@@ -11,9 +11,6 @@ from PIL.JpegImagePlugin import get_sampling
 
 THUMBNAIL_SIZE = 32
 
-# Larger JPEG files are decoded at 1/2, 1/4 or 1/8, which costs a fraction of the time.
-_DECODED_SIZE = (512, 512)
-
 # Every JPEG file has these: their absence says more than their presence.
 _JFIF = {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
 
@@ -47,24 +44,24 @@ def read_file_traits(path):
     Raises:
         Exception: of whatever kind Pillow has for a file that it cannot read.
     """
-    with open(path, "rb") as file:
-        data = file.read()
-    with Image.open(io.BytesIO(data)) as image:
+    # TensorFlow loads only where images are read.
+    from keras_deepfake.datasets import load_image
+    from keras_deepfake.datasets.pillow_images import open_image
+
+    with open(path, "rb") as file, open_image(file) as image:
         width, height = image.size
         mode = image.mode
         is_jpeg = image.format in ("JPEG", "MPO")
         quality, tables = _jpeg_quality(image.quantization) if is_jpeg else (np.nan, "")
         subsampling = _SUBSAMPLINGS[get_sampling(image)] if is_jpeg else ""
-        image.draft(None, _DECODED_SIZE)
         image.load()
         metadata = set(image.info) - _JFIF
         if is_jpeg and "jfif" not in image.info:
             metadata.add("no jfif")
         image_format = image.format
+        file.seek(0)
+        data = file.read()
         if mode.startswith("I") or (image_format == "PNG" and data[_PNG_BIT_DEPTH] == 16):
-            # TensorFlow loads only where such images are read.
-            from keras_deepfake.datasets import load_image
-
             rgb = Image.fromarray(np.round(255 * load_image(path)).astype("uint8"))
         else:
             rgb = _to_rgb(ImageOps.exif_transpose(image))

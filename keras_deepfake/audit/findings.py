@@ -63,7 +63,8 @@ class DatasetAudit(Result):
             single index is called `"data"`.
         shortcuts: Dictionary from the kind of a property to its `"auc"`, `"low"` and `"high"`:
             the cross-validated AUC of predicting the class over all images, and its 95 %
-            interval. Properties are left out that fewer than 5 groups of a class have.
+            interval. Numbers, as of brightness, are left out that fewer than 5 groups of a class
+            have; names, as of formats, are judged by image then.
 
     Example:
     ```python

@@ -9,19 +9,14 @@ import threading
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from keras_deepfake.datasets.pillow_images import MAX_FILE_BYTES, MAX_PIXELS, open_image
 
 # Who decodes a file: TensorFlow the ordinary ones, Pillow what TensorFlow reads wrongly or not
 # at all (EXIF rotation, CMYK, 16 bits, the other formats).
 JPEG, PNG, PILLOW = range(3)
 
-# A few kilobytes can hold an image that fills the memory when decoded.
-MAX_PIXELS = 2**26
-MAX_SIDE = 2**16 - 1
-MAX_FILE_BYTES = 2**28
-
-# The formats behind `EXTENSIONS`, so that no other plugin of Pillow is handed a file.
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 _JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 # Markers of JPEG: frames, quantization tables, other segments that say nothing of how pixels are
 # to be read, and the start of the scan.
@@ -102,7 +97,7 @@ def _plain_jpeg_size(start):
 
 
 def _inspect(file):
-    with _PILLOW_DEFAULTS, _open_image(file) as image:
+    with open_image(file) as image:
         with MEMORY.taking(_size(file)):
             decoder = _choose_decoder(file, image)
         if decoder != PILLOW:
@@ -130,16 +125,6 @@ def _choose_decoder(file, image):
     return PILLOW
 
 
-def _open_image(file):
-    if _size(file) > MAX_FILE_BYTES:
-        raise ValueError(f"too large to be decoded safely: {_size(file)} bytes")
-    file.seek(0)
-    image = Image.open(file, formats=_FORMATS)
-    if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
-        raise ValueError(f"too large to be decoded safely: {image.width} x {image.height} pixels")
-    return image
-
-
 def _size(file):
     return os.fstat(file.fileno()).st_size
 
@@ -155,11 +140,7 @@ def _orientation(image):
 
 def read_with_pillow(file):
     """Reads an open file into a uint8 array of shape `(height, width, 3)`."""
-    with (
-        _PILLOW_DEFAULTS,
-        _open_image(file) as image,
-        MEMORY.taking(image.width * image.height),
-    ):
+    with open_image(file) as image, MEMORY.taking(image.width * image.height):
         orientation = _orientation(image)
         if image.format == "PNG" and _contents(file)[_PNG_BIT_DEPTH] == 16:
             # Pillow would keep only the high byte of colour, and clip grey.
@@ -210,31 +191,3 @@ class _Memory:
 
 
 MEMORY = _Memory(MAX_PIXELS)
-
-
-class _PillowDefaults:
-    """Pillow's settings as reading needs them while any thread reads, then as they were.
-
-    They are globals of Pillow, and it takes them from nowhere else.
-    """
-
-    def __init__(self):
-        self.lock = threading.Lock()
-        self.readers = 0
-
-    def __enter__(self):
-        with self.lock:
-            if not self.readers:
-                self.before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
-                # `MAX_PIXELS` is checked here instead, without warnings.
-                Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = None, False
-            self.readers += 1
-
-    def __exit__(self, *_):
-        with self.lock:
-            self.readers -= 1
-            if not self.readers:
-                Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = self.before
-
-
-_PILLOW_DEFAULTS = _PillowDefaults()

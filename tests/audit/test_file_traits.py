@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageFile
 
 from keras_deepfake.audit._file_traits import read_file_traits
 from keras_deepfake.datasets import load_image
@@ -54,13 +54,25 @@ def test_header(image, tmp_path):
     assert traits.jpeg_tables == traits.chroma_subsampling == ""
 
 
-def test_a_large_jpeg_is_measured_at_a_fraction(image, tmp_path):
+def test_a_large_jpeg_is_measured_by_all_its_pixels(image, tmp_path):
     image.resize((2400, 1760)).save(tmp_path / "large.jpg")
-    image.save(tmp_path / "small.jpg")
-    large, small = (read_file_traits(tmp_path / name) for name in ("large.jpg", "small.jpg"))
+    with Image.open(tmp_path / "large.jpg") as saved:
+        saved.save(tmp_path / "alike.png")
+    large, alike = (read_file_traits(tmp_path / name) for name in ("large.jpg", "alike.png"))
     assert (large.width, large.height) == (2400, 1760)
-    assert large.brightness == pytest.approx(small.brightness, abs=1)
-    assert np.abs(large.thumbnail.astype(int) - small.thumbnail).mean() < 3
+    assert large.sharpness == alike.sharpness
+    assert large.pixel_hash == alike.pixel_hash
+
+
+def test_settings_of_other_code_in_pillow_change_nothing(image, tmp_path, monkeypatch):
+    image.save(tmp_path / "whole.jpg")
+    data = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 2])
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    assert read_file_traits(tmp_path / "whole.jpg").width == 60
+    with pytest.raises(OSError, match="truncated"):
+        read_file_traits(tmp_path / "cut.jpg")
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "I;16", "CMYK"])

@@ -85,7 +85,7 @@ def test_headers_of_jpegs_are_those_of_pillow(tmp_path, monkeypatch):
 
 
 def test_plain_jpegs_do_not_wait_for_pillow(tmp_path, monkeypatch):
-    monkeypatch.setattr(_inspection, "_open_image", None)
+    monkeypatch.setattr(_inspection, "open_image", None)
     for name, options in (("a.jpg", {}), ("b.jpg", {"progressive": True, "comment": b"b"})):
         Image.fromarray(photograph()).save(tmp_path / name, **options)
         assert _inspection.inspect_image(tmp_path / name) == (31, 45, _inspection.JPEG)
