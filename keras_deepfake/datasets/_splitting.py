@@ -109,24 +109,37 @@ def split_groups(group_of, members, sizes, shuffle):
         chosen = np.argmax(np.where(fits, need, -np.inf) if fits.any() else room)
         wanted[chosen] -= counts
         parts[chosen].append(place)
-    for part, stratum in np.argwhere(sizes.T > 0):
-        _give_stratum(parts, part, stratum, counts_of)
+    part_sizes = sizes.sum(axis=0)
+    given = [
+        _give_stratum(parts, part, stratum, counts_of, part_sizes)
+        for part, stratum in np.argwhere(sizes.T > 0)
+    ]
+    if any(given) and (sizes > 0).all():
+        # Every part has all strata, and the largest is for the largest share.
+        parts.sort(key=lambda part: -sum(len(groups[place]) for place in part))
+        ranks = np.argsort(np.argsort(-part_sizes, kind="stable"))
+        parts = [parts[rank] for rank in ranks]
     return [
         np.array([position for place in part for position in groups[place]], "int64")
         for part in parts
     ]
 
 
-def _give_stratum(parts, part, stratum, counts_of):
-    """Moves the smallest group that no other part needs to a part without this stratum."""
+def _give_stratum(parts, part, stratum, counts_of, sizes):
+    """Moves a group that no other part needs to a part without this stratum.
+
+    Of all such groups it is the one after which the two parts are nearest to their sizes. Returns
+    whether there was one.
+    """
 
     def held(places):
         return sum((counts_of[place] for place in places), np.zeros_like(counts_of[0]))
 
     if held(parts[part])[stratum]:
-        return
+        return False
+    excess = [held(places).sum() - size for places, size in zip(parts, sizes, strict=True)]
     spare = [
-        (counts_of[place].sum(), other, place)
+        (_off(excess[part], excess[other], counts_of[place].sum()), other, place)
         for other, places in enumerate(parts)
         for place in places
         if counts_of[place][stratum]
@@ -136,6 +149,11 @@ def _give_stratum(parts, part, stratum, counts_of):
         _, other, place = min(spare)
         parts[other].remove(place)
         parts[part].append(place)
+    return bool(spare)
+
+
+def _off(taker, giver, moved):
+    return max(abs(taker + moved), abs(giver - moved))
 
 
 def check_parts(index, fractions, parts):

@@ -351,7 +351,7 @@ class ImageIndex:
 
         Sizes are rounded by largest remainder: 10,000 images at (.7, .15, .15) give exactly
         7000, 1500 and 1500. With groups, every group falls whole into one part, and sizes are
-        exact to within one group, or two where a part would lack a class otherwise.
+        exact to within one group, or about two where a part would lack a class otherwise.
 
         Args:
             fractions: Sequence of positive floats that sum to 1.

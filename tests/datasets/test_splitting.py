@@ -176,6 +176,18 @@ def test_every_part_has_both_classes_where_the_groups_allow():
             assert all(set(part.labels) == {0, 1} for part in parts)
 
 
+def test_the_largest_share_is_the_largest_part():
+    # Groups of one class or both, of which each part needs some.
+    counts = {"a": (5, 0), "b": (2, 0), "c": (0, 6), "d": (0, 6), "e": (3, 2)}
+    groups = [g for g, (fakes, _) in counts.items() for _ in range(fakes)]
+    groups += [g for g, (_, reals) in counts.items() for _ in range(reals)]
+    for seed in range(8):
+        parts = stub((10, 14), groups=tuple(groups)).split((0.1, 0.8, 0.1), seed=seed)
+        assert sorted(map(len, parts)) == [5, 8, 11]
+        assert len(parts[1]) == 11
+        assert all(set(part.labels) == {0, 1} for part in parts)
+
+
 def test_positions_are_integers_or_a_mask():
     mask = [True, False, True]
     for positions in ([0, 2], (0, 2), np.array([0, 2]), mask, np.array(mask), iter([0, 2])):
