@@ -10,6 +10,7 @@ from keras_deepfake.evaluation.calibration import MAX_DIGESTS, digests
 from keras_deepfake.evaluation.report import Mistake, detection_report
 from keras_deepfake.models import as_detector
 from keras_deepfake.models.image_batches import count_images
+from keras_deepfake.models.training_data import groups_of
 
 # Mistakes of each class that a report shows.
 NUM_MISTAKES = 8
@@ -51,7 +52,7 @@ def evaluate_detector(
         image_size: `(height, width)` to which images are resized. By default the size of the
             model's input; where it accepts any size, images keep theirs.
         groups: Group of each image in the order of the data, for the intervals. By default
-            those of the index.
+            those of the index, or of a dataset that was made of one and is not shuffled.
         kinds: Kind of forgery of each image in the order of the data. By default those of the
             index.
         num_resamples: Integer, number of bootstrap resamples.
@@ -68,8 +69,8 @@ def evaluate_detector(
     Raises:
         ValueError: for pixel values outside [0, 1]; outputs that are not probabilities, as
             logits; more than two classes; one class only; a model and an index that have the fake
-            class at different places; the images that calibrated the model; and everything that
-            `kd.models.Detector` and `detection_report` refuse.
+            class at different places; shuffled images that have groups; the images that calibrated
+            the model; and everything that `kd.models.Detector` and `detection_report` refuse.
 
     Example:
     ```python
@@ -84,13 +85,11 @@ def evaluate_detector(
     ```
     """
     verbose = check_integer("verbose", verbose, 0, 2)
-    is_index = hasattr(index_or_dataset, "paths")
-    if is_index:
-        groups = index_or_dataset.groups if groups is None else groups
-        if kinds is None:
-            # An image right in its class folder has the folder's name for its kind.
-            folders = index_or_dataset.class_names or ()
-            kinds = [None if kind in folders else kind for kind in index_or_dataset.kinds]
+    groups = groups_of(index_or_dataset, groups, "index_or_dataset")
+    if kinds is None and hasattr(index_or_dataset, "kinds"):
+        # An image right in its class folder has the folder's name for its kind.
+        folders = index_or_dataset.class_names or ()
+        kinds = [None if kind in folders else kind for kind in index_or_dataset.kinds]
     detector = as_detector(model, class_names, fake_class, image_size, index_or_dataset)
     threshold, source = _threshold(detector, threshold)
 

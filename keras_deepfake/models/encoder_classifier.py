@@ -30,7 +30,7 @@ from keras_deepfake.models._encoding import encode
 from keras_deepfake.models._name_scopes import own_name_scope
 from keras_deepfake.models.detection_model import DetectionModel
 from keras_deepfake.models.model_copy import copy_model
-from keras_deepfake.models.training_data import check_classes, takes_class_numbers
+from keras_deepfake.models.training_data import check_classes, groups_of, takes_class_numbers
 
 
 @keras.saving.register_keras_serializable(package="keras_deepfake")
@@ -300,13 +300,7 @@ class EncoderClassifier(DetectionModel):
         seed = check_seed(seed)
         check_choice("verbose", verbose, (0, 1, "auto"))
         check_classes(self, x, "x")
-        if groups is None:
-            groups = getattr(x, "groups", None)
-        if groups is not None and getattr(x, "shuffled_order", None) is not None:
-            raise ValueError(
-                "`x` must not be shuffled where images have groups, as nobody could tell whose "
-                "group each is; give the `ImageIndex`, or a dataset with `shuffle_buffer=0`."
-            )
+        groups = groups_of(x, groups, "x")
         if y is not None and len(getattr(x, "shape", ())) != 4:
             raise ValueError(
                 "`y` must be left out unless `x` is an array of images: an `ImageIndex` and a "

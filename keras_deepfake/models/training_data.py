@@ -149,6 +149,18 @@ def check_classes(model, data, argument):
         )
 
 
+def groups_of(data, groups, argument):
+    """What images belong together, in the order of the data: as given, else as the data says."""
+    if groups is None:
+        groups = getattr(data, "groups", None)
+    if groups is not None and getattr(data, "shuffled_order", None) is not None:
+        raise ValueError(
+            f"`{argument}` must not be shuffled where images have groups, as nobody could tell "
+            "whose group each is; give the `ImageIndex`, or a dataset with `shuffle_buffer=0`."
+        )
+    return groups
+
+
 def _check_labels(model, labels, argument):
     columns = model.output_shape[-1] if isinstance(model.output_shape, tuple) else None
     shape = tuple(labels.shape)

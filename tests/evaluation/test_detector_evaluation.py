@@ -215,6 +215,15 @@ def test_index_brings_size_groups_and_kinds(index):
     np.testing.assert_allclose(any_size.scores, expected, atol=1e-5)
 
 
+def test_datasets_of_an_index_bring_its_groups(index):
+    dataset = kd.datasets.classification_dataset(index, (4, 5), batch_size=7)
+    report = evaluate_detector(detector(), dataset, num_resamples=5)
+    assert report.num_groups == 4
+    shuffled = kd.datasets.classification_dataset(index, (4, 5), shuffle_buffer=24)
+    with pytest.raises(ValueError, match="`index_or_dataset` must not be shuffled"):
+        evaluate_detector(detector(), shuffled)
+
+
 def test_index_of_another_class_order(index, tmp_path):
     """A plain model takes the order of the index; one with names of its own must agree."""
     swapped = kd.datasets.ImageIndex.from_directory(tmp_path, class_names=("fake", "real"))
