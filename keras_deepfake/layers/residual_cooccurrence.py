@@ -145,6 +145,9 @@ class ResidualCooccurrence(keras.layers.Layer):
         return np.unique(triples, axis=0, return_inverse=True)[1].astype("int32")
 
     def build(self, input_shape):
+        self._check_shape(input_shape)
+
+    def _check_shape(self, input_shape):
         if self.data_format == "channels_last":
             _, *sides, channels = input_shape
         else:
@@ -241,6 +244,7 @@ class ResidualCooccurrence(keras.layers.Layer):
         return ops.reshape(roots, (-1, planes * roots.shape[1]))
 
     def compute_output_shape(self, input_shape):
+        self._check_shape(input_shape)
         line = 2 * 3 * (self._line_bins[0].max() + 1)
         cross = (self._cross_bins[0].max() + 1) * self.cross_channel
         groups = len(self.orders) * len(self.steps) * (2 if self.half_scale else 1)

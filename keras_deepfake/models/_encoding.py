@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_deepfake.models.image_batches import count_images, image_batches
-from keras_deepfake.models.prediction import check_finite_weights, predict_batch
+from keras_deepfake.models.prediction import ImageSizeError, check_finite_weights, predict_batch
 
 
 def encode(encoder, data, image_size=None, batch_size=32, num_classes=2, verbose=0):
@@ -23,8 +23,8 @@ def encode(encoder, data, image_size=None, batch_size=32, num_classes=2, verbose
         in the order of the data.
 
     Raises:
-        ValueError: for what `image_batches` refuses, files that cannot be read, and weights that
-            are not finite.
+        ValueError: for what `image_batches` refuses, files that cannot be read, images that are
+            too small for the encoder, and weights that are not finite.
     """
     check_finite_weights(encoder)
     count = count_images(data)
@@ -36,7 +36,10 @@ def encode(encoder, data, image_size=None, batch_size=32, num_classes=2, verbose
         data, encoder.input_shape, image_size, batch_size, labelled=True, num_classes=num_classes
     ):
         batch.check_read()
-        vectors = predict_batch(encoder, batch.pixels)
+        try:
+            vectors = predict_batch(encoder, batch.pixels)
+        except ImageSizeError as error:
+            raise ValueError(f"{batch.images[0].name!r} cannot be encoded: {error}") from error
         if features is None:
             parts.append(vectors.astype("float32"))
         else:

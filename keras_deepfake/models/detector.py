@@ -223,7 +223,8 @@ class Detector(DetectionModel):
         Yields:
             Pairs of an `ImageBatch` (`pixels`, an array in the layout of the model, and `images`,
             each with `name`, `label` and `problem`) and its scores, a float32 array. A file that
-            cannot be read is a batch of one image with its `problem`, and no score.
+            cannot be read, or is too small for a member, is a batch of one image with its
+            `problem`, and no score.
         """
         batch_size = check_integer("batch_size", batch_size, 1, MOST_PLACES)
         check_finite_weights(self)

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_deepfake._classes import class_numbers
 from keras_deepfake._pixels import to_numpy, unit_pixels
+from keras_deepfake.models.prediction import ImageSizeError
 
 # What waits for more images of its shape: so many batches, or values, in all.
 WAITING_BATCHES = 2**12
@@ -51,7 +52,7 @@ class ImageBatch(NamedTuple):
         """Raise if this is a file that cannot be read."""
         image = self.images[0]
         if image.problem is not None:
-            raise ValueError(f"{image.name!r} cannot be read: {image.problem}.")
+            raise ValueError(f"{image.name!r} cannot be read: {image.problem.rstrip('.')}.")
 
 
 def image_batches(data, input_shape, image_size=None, batch_size=32, labelled=False, num_classes=2):
@@ -92,11 +93,17 @@ def image_batches(data, input_shape, image_size=None, batch_size=32, labelled=Fa
             yield _batch(waiting)
             waiting = []
         if image.pixels is None:
-            yield ImageBatch(np.empty((0, 0, 0, 0), "float32"), [image])
+            yield _without_pixels(image, image.problem)
         else:
             waiting.append(image)
     if waiting:
         yield _batch(waiting)
+
+
+def _without_pixels(image, problem):
+    """The batch of an image that cannot be used, and why."""
+    image = image._replace(pixels=None, problem=problem)
+    return ImageBatch(np.empty((0, 0, 0, 0), "float32"), [image])
 
 
 def compute_by_shape(compute, batches, batch_size):
@@ -104,6 +111,7 @@ def compute_by_shape(compute, batches, batch_size):
 
     Batches that are not full, as those of many sizes in a row, wait until there are enough images
     of their shape, or so many of others that memory is short, and the function gets them together.
+    Images that it refuses for their size come one by one, with their `problem` and without pixels.
 
     Args:
         compute: Function from pixels `(images, ...)` to an array `(images, ...)`.
@@ -119,9 +127,20 @@ def compute_by_shape(compute, batches, batch_size):
         pixels = [batch.pixels for batch in of_one_shape]
         pixels = np.concatenate(pixels) if len(pixels) > 1 else pixels[0]
         starts = range(0, len(pixels), batch_size)
-        computed = np.concatenate([compute(pixels[i : i + batch_size]) for i in starts])
+        try:
+            computed = np.concatenate([compute(pixels[i : i + batch_size]) for i in starts])
+        except ImageSizeError as error:
+            rows.update((id(batch), str(error)) for batch in of_one_shape)
+            return
         ends = np.cumsum([len(batch.pixels) for batch in of_one_shape])[:-1]
         rows.update(zip(map(id, of_one_shape), np.split(computed, ends), strict=True))
+
+    def finished(batch):
+        computed = rows.pop(id(batch))
+        if isinstance(computed, str):
+            yield from ((_without_pixels(image, computed), None) for image in batch.images)
+        else:
+            yield batch, computed
 
     for batch in batches:
         waiting.append(batch)
@@ -140,11 +159,11 @@ def compute_by_shape(compute, batches, batch_size):
         while waiting and id(waiting[0]) in rows:
             batch = waiting.popleft()
             values -= batch.pixels.size
-            yield batch, rows.pop(id(batch))
+            yield from finished(batch)
     for shape in list(alike):
         compute_alike(shape)
     for batch in waiting:
-        yield batch, rows[id(batch)]
+        yield from finished(batch)
 
 
 def single_images(data):

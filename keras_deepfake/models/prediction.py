@@ -1,17 +1,43 @@
 """What a model says of one batch, checked."""
 
+import keras
 import numpy as np
 
 from keras_deepfake._pixels import TOLERANCE
 from keras_deepfake.models.divergence_check import non_finite_weight
 
 
+class ImageSizeError(ValueError):
+    """Images are too small for a model that takes many sizes."""
+
+
 def predict_batch(model, batch):
     """The model's output for one batch, as a NumPy array with a row for each image.
 
     Under `tf.distribute` Keras's own `predict_on_batch` returns every row once a replica.
+
+    Raises:
+        ImageSizeError: If the model fails, or gives NaN, and the images are too small for it.
     """
-    return np.asarray(model.predict_on_batch(batch))[: len(batch)]
+    try:
+        outputs = np.asarray(model.predict_on_batch(batch))[: len(batch)]
+    except Exception as error:  # each backend has its own
+        check_image_size(model, batch.shape[1:], error)
+        raise
+    if not np.isfinite(outputs).all():
+        check_image_size(model, batch.shape[1:])
+    return outputs
+
+
+def check_image_size(model, shape, cause=None):
+    """Raise `ImageSizeError` if a layer of the model cannot take images of a shape."""
+    shape = tuple(map(int, shape))
+    try:
+        model(keras.KerasTensor((1, *shape), "float32"))
+    except Exception as error:
+        raise ImageSizeError(f"{shape} is too small for {model.name!r}: {error}") from (
+            cause or error
+        )
 
 
 def check_finite_weights(model):

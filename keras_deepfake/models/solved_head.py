@@ -194,7 +194,7 @@ def _moments(features, standardize):
     if not np.isfinite(mean).all():
         raise ValueError(
             f"Features must be finite; {np.count_nonzero(~np.isfinite(mean))} of {len(mean)} are "
-            "NaN or infinite for an image. Are the encoder's weights finite?"
+            "NaN or infinite for an image: what the encoder computes overflows."
         )
     variance = np.empty_like(mean)
     for start in range(0, len(mean), 1024):  # a copy of all in float64 would be large

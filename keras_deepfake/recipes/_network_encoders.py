@@ -19,7 +19,11 @@ from keras_deepfake.models.feature_extractors import (
     without_networks,
 )
 from keras_deepfake.models.image_batches import image_layout
-from keras_deepfake.models.prediction import check_finite_weights
+from keras_deepfake.models.prediction import (
+    ImageSizeError,
+    check_finite_weights,
+    check_image_size,
+)
 
 # Depths of a network to choose among: each costs memory, and neighbours say the same.
 MOST_DEPTHS = 12
@@ -96,6 +100,19 @@ def encoder_model(encoder, crops_per_side=1):
             parts = [keras.layers.Average()(list(part)) for part in zip(*crops, strict=True)]
     features = parts[0] if len(parts) == 1 else concatenated(parts, network)
     return keras.Model(images, features, name=encoder.name), [part.shape[-1] for part in parts]
+
+
+def check_sizes(models, index):
+    """Raise if an image is too small for a model, before any is encoded."""
+    place = min(range(len(index)), key=lambda place: sorted(index.headers[place, :2]))
+    for model in models:
+        try:
+            check_image_size(model, (*index.headers[place, :2], 3))
+        except ImageSizeError as error:
+            raise ValueError(
+                f"{index.paths[place]!r} cannot be encoded: {error} Leave what is as small out "
+                "of the index, as by `index.take(index.headers[:, :2].min(axis=1) >= least)`."
+            ) from error
 
 
 def cooccurrence_encoder():

@@ -28,6 +28,7 @@ from keras_deepfake.models import Detector
 from keras_deepfake.recipes._encoded_views import View, encode_views, made_images, make_views
 from keras_deepfake.recipes._fine_tuned_members import fine_tune_member
 from keras_deepfake.recipes._network_encoders import (
+    check_sizes,
     cooccurrence_encoder,
     encoder_model,
     read_encoder,
@@ -95,9 +96,9 @@ def train_detector(
 
     Every image is seen twice, as it is and degraded at random by blur, resizing and JPEG. Images
     keep their pixels: of one that is larger than a network's input, windows are seen, in a grid
-    that covers the training images. Stacking, calibration and threshold are fitted on what heads
-    say of images that they were not solved on, in cross-validation; no group, and no image with
-    its copies, is on both sides. The test part takes no part in any choice.
+    of at most 3 x 3, as many as fit into most training images. Stacking, calibration and threshold
+    are fitted on what heads say of images that they were not solved on, in cross-validation; no
+    group, and no image with its copies, is on both sides. The test part takes no part in a choice.
 
     The folder holds `detector.keras`, the page `report.html`, `metrics.json` and
     `predictions.csv`. Until all is done it is called `<output>.unfinished`, and a call that was
@@ -107,9 +108,9 @@ def train_detector(
     Args:
         index: Labelled `ImageIndex` of two classes, with groups where several images show one
             person or come from one video; as many of each class are taken. Its `kinds` count
-            where they have 50 images or more. With `fakes="blended"` it may be unlabelled
-            photographs, and all of its reals are taken. By default synthetic faces, whose figures
-            say nothing about photographs.
+            where 50 images or more are left to train on. With `fakes="blended"` it may be
+            photographs alone, unlabelled or not, and all of its reals are taken. By default
+            synthetic faces, whose figures say nothing about photographs.
         encoder: Network of RGB images in [0, 1], or a list of them: a Keras model, the path of a
             `.keras` file, or the name of a network of `keras.applications`. A path or name may
             fix the depths by names of layers: `"clip.keras:block_5,block_6"`. A network that
@@ -206,7 +207,8 @@ def train_detector(
             "The faces are synthetic: these figures show that the recipe works and say nothing "
             "about photographs."
         )
-    if is_unlabelled:
+    lacks_fakes = index.labels is None or not np.any(index.labels == fake_index)
+    if lacks_fakes:
         origin += " There were no fakes to test on: the fakes are blends of test photographs."
     # Photographs are none the less for few fakes that only test.
     is_balanced = fakes != "blended"
@@ -215,7 +217,7 @@ def train_detector(
     images = index.balanced(seed=seed) if is_balanced else index
     train, test = images.split((1 - _TEST_SHARE, _TEST_SHARE), seed=seed)
     train = leave_out(train, test, "index")
-    is_fake = np.zeros(len(train), bool) if is_unlabelled else train.labels == fake_index
+    is_fake = np.zeros(len(train), bool) if lacks_fakes else train.labels == fake_index
     views = make_views(is_fake, fakes, copies)
     groups = groups_with_copies(train)
     kinds, kind_names = np.zeros(len(train), int), []
@@ -236,6 +238,8 @@ def train_detector(
     )
     crops = [encoder.crops_per_side(train) for encoder in encoders]
     models = list(map(encoder_model, encoders, crops))
+    tuned_models = [] if tuned is None else [encoder_model(tuned)]
+    check_sizes([model for model, _ in models + tuned_models], images)
     identity = {
         "index": index_digest(index),
         "encoders": [encoder.digest() for encoder in encoders],
@@ -308,12 +312,12 @@ def train_detector(
 
         say("Evaluation on the test images")
         data, test_groups = test, None
-        if is_unlabelled:
+        if lacks_fakes:
             data, test_groups = _blended_test(test, fake_index, seed)
         report = evaluate_detector(
             detector, data, groups=test_groups, verbose=verbose, batch_size=32
         )
-        predictions = _predictions(detector, test, None if is_unlabelled else report.scores)
+        predictions = _predictions(detector, test, None if lacks_fakes else report.scores)
         predictions.to_csv(run.results / "predictions.csv")
         told = [
             {

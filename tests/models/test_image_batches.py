@@ -1,6 +1,8 @@
+import keras
 import numpy as np
 import pytest
 
+import keras_deepfake as kd
 from keras_deepfake.models import image_batches
 from keras_deepfake.models.image_batches import Image, ImageBatch, compute_by_shape
 
@@ -69,3 +71,46 @@ def test_no_more_waits_than_there_is_memory_for(monkeypatch, limit, value):
     computed = compute_by_shape(Means(), source(), 1000)
     for i, _ in enumerate(computed):
         assert read - i <= 11
+
+
+def small_and_large(tmp_path):
+    random = np.random.default_rng(0)
+    for number, side in enumerate((16, 9, 1, 16, 20)):
+        image = random.integers(0, 256, (side, side, 3))
+        keras.utils.save_img(tmp_path / f"{number}.png", image, scale=False)
+    return tmp_path
+
+
+def convolutions():
+    return [keras.layers.Conv2D(4, 10), keras.layers.GlobalAveragePooling2D()]
+
+
+@pytest.mark.parametrize("make", [convolutions, lambda: [kd.layers.ResidualCooccurrence()]])
+def test_images_that_are_too_small_for_a_network_are_told(make, tmp_path):
+    layers = [keras.Input((None, None, 3)), *make(), keras.layers.Dense(2, "softmax")]
+    detector = kd.Detector(keras.Sequential(layers), ("fake", "real"))
+    folder = small_and_large(tmp_path)
+    rows = list(kd.evaluation.predict_images(detector, folder, batch_size=2))
+    assert [row.error is None for row in rows] == [True, False, False, True, True]
+    assert "(9, 9, 3) is too small" in rows[1].error
+    kept = [folder / f"{number}.png" for number in (0, 3, 4)]
+    np.testing.assert_allclose(
+        [row.probabilities[0] for row in rows if row.error is None],
+        detector.scores(kept),
+        atol=1e-6,
+    )
+    with pytest.raises(ValueError, match=r"1\.png' cannot be read: \(9, 9, 3\) is too small"):
+        detector.scores(folder)
+    with pytest.raises(ValueError, match=r"\(1, 1, 3\) is too small"):
+        detector.score_pixels(np.zeros((2, 1, 1, 3), "float32"))
+
+
+def test_an_image_that_is_too_small_to_be_encoded_is_told(tmp_path):
+    network = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(4, 10)])
+    classifier = kd.EncoderClassifier(network, pooling="avg")
+    for name in ("fake", "real"):
+        (tmp_path / name).mkdir()
+        small_and_large(tmp_path / name)
+    index = kd.datasets.ImageIndex.from_directory(tmp_path)
+    with pytest.raises(ValueError, match=r"fake.1\.png' cannot be encoded: \(9, 9, 3\)"):
+        classifier.fit_head(index, verbose=0)

@@ -162,6 +162,16 @@ def test_photographs_alone(faces, tmp_path):
     assert result.detector.class_names == ("fake", "real")
 
 
+def test_photographs_alone_may_have_labels(faces, tmp_path):
+    index = index_of(faces)
+    reals = index.take(index.labels == 1)
+    trained = kd.recipes.train_detector(
+        reals, make_network(), tmp_path / "detector", fakes="blended", copies=0, verbose=0
+    )
+    assert "There were no fakes to test on" in (tmp_path / "detector/report.html").read_text()
+    assert trained.report.num_images == 2 * len(trained.predictions)
+
+
 def test_fakes_that_only_test_cost_no_photographs(faces, tmp_path):
     index = index_of(faces)
     index = index.take(
