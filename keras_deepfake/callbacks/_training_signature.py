@@ -1,5 +1,6 @@
 """What makes two trainings the same."""
 
+import collections
 import json
 import re
 
@@ -62,7 +63,8 @@ def _described(thing):
     if isinstance(thing, str):
         return _without_numbers(thing)
     if isinstance(thing, dict):
-        return {str(key): _described(value) for key, value in thing.items() if key != "seed"}
+        values = {str(key): value for key, value in thing.items() if key != "seed"}
+        return dict(zip(_renumbered(values), map(_described, values.values()), strict=True))
     if isinstance(thing, (list, tuple)):
         return [_described(value) for value in thing]
     if isinstance(thing, (np.ndarray, np.generic)):
@@ -74,6 +76,15 @@ def _described(thing):
     except NotImplementedError:  # what has no configuration is described by its class
         config = None
     return {"class_name": type(thing).__name__, "config": _described(config)}
+
+
+def _renumbered(keys):
+    """Keys, some of which are paths of layers, numbered by their order where they need a number."""
+    names = list(map(_without_numbers, keys))
+    counts, seen = collections.Counter(names), collections.Counter()
+    for name in names:
+        seen[name] += 1
+        yield name if counts[name] == 1 else f"{name}_{seen[name]}"
 
 
 def _without_numbers(name):

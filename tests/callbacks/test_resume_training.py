@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import random
@@ -240,6 +241,26 @@ def flip(path):
 def rewrite(path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("state.json", "{}")
+
+
+def test_numbers_that_keras_gives_to_layers_do_not_matter(tmp_path):
+    """A notebook makes the model again, which leaves the names of the first one taken."""
+
+    def make():
+        layers = [keras.layers.Flatten(), *(keras.layers.Dense(8, "relu") for _ in range(2))]
+        encoder = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+        model = kd.EncoderClassifier(encoder, pooling=None)
+        kd.models.set_trainable(model, "lora", rank=2)
+        model.compile()
+        return model
+
+    images, labels = data()[0], keras.utils.to_categorical([0, 1] * 10)
+    crash = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: 1 // (1 - epoch))
+    resume = functools.partial(kd.callbacks.ResumeTraining, tmp_path / "state")
+    with pytest.raises(ZeroDivisionError):
+        make().fit(images, labels, epochs=2, verbose=0, callbacks=[resume(), crash])
+    history = make().fit(images, labels, epochs=2, verbose=0, callbacks=[resume()])
+    assert len(history.history["loss"]) == 2
 
 
 @pytest.mark.once
