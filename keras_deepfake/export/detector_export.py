@@ -227,6 +227,12 @@ def _check_dtypes(detector, format):
                 "make the members again under dtype='float32' with the weights of these "
                 "(`get_weights`, `set_weights`)."
             )
+        if format.startswith("litert") and layer.quantization_mode:
+            raise ValueError(
+                f"Layer {layer.name!r} is quantized to {layer.quantization_mode}, for which "
+                f"format={format!r} has no operators. Export as format='onnx' or 'saved_model', or "
+                "what it was before `quantize` as format='litert_int8'."
+            )
 
 
 @contextlib.contextmanager

@@ -46,3 +46,14 @@ def test_8_bits(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"gives another verdict on .* Export it as .*'litert'"):
         export_detector(detector, tmp_path / "c.tflite", **rounded)
     assert not list(tmp_path.glob("*c.tflite*"))
+
+
+@pytest.mark.parametrize("format", ["litert", "litert_int8"])
+def test_what_is_quantized_already(tmp_path, format):
+    layers = [keras.layers.Flatten(), keras.layers.Dense(2, "softmax", name="head")]
+    model = keras.Sequential([keras.Input((16, 16, 3)), *layers])
+    model.quantize("int8")
+    detector = kd.models.Detector(model, class_names=("fake", "real"))
+    images = noise(2, (16, 16)) if format == "litert_int8" else None
+    with pytest.raises(ValueError, match="'head' is quantized to int8"):
+        export_detector(detector, tmp_path / "a.tflite", format, comparison_images=images)
