@@ -90,6 +90,8 @@ def fake_column(member, class_names, fake_index):
     own = check_class_names(own, 2)
     if [name.casefold() for name in own] == [name.casefold() for name in class_names]:
         return fake_index
+    if getattr(member, "fake_index", None) is not None:  # of a detector
+        return member.fake_index
     fake = class_names[fake_index]
     return own.index(fake) if fake in own else find_fake(own)
 

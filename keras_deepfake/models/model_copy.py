@@ -30,8 +30,8 @@ def copy_model(model, dtype=None, name=None):
     # What the model is made of is there, registered or not.
     classes = [type(layer) for layer in model._flatten_layers()]
     own = {cls.__name__: cls for cls in classes if not cls.__module__.startswith("keras.")}
-    with own_name_scope(model.name), keras.saving.custom_object_scope(own):
-        copy = keras.saving.deserialize_keras_object(config, safe_mode=False)
+    with own_name_scope(model.name):
+        copy = keras.saving.deserialize_keras_object(config, own, safe_mode=False)
     # As saving does it: some layers compute with what they derive from their variables.
     for layer, twin in paired_layers(model, copy):
         variables = {}

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 
+import keras_deepfake as kd
 from keras_deepfake.models.model_copy import copy_model
 
 IMAGES = np.random.default_rng(0).uniform(0.2, 0.4, (4, 8, 8, 3)).astype("float32")
@@ -37,3 +38,16 @@ def test_training_the_copy_leaves_the_original_usable():
     for weight, old in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, old)
     assert model.predict(np.ones((1, 4)), verbose=0).shape == (1, 2)
+
+
+def test_copy_knows_what_a_scope_names():
+    def squashed(x):
+        return keras.ops.tanh(x)
+
+    with keras.saving.custom_object_scope({"squashed": squashed}):
+        autoencoder = kd.ConvAutoencoder((8, 8, 3), (4,), activation=squashed)
+        classifier = kd.EncoderClassifier.from_autoencoder(autoencoder)
+        detector = kd.Detector([classifier, classifier])
+    np.testing.assert_allclose(
+        detector.scores(IMAGES), classifier.predict(IMAGES, verbose=0)[:, 0], atol=1e-5
+    )
