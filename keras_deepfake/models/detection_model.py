@@ -14,6 +14,7 @@ from keras_deepfake.models._layer_states import (
     restore_layer_states,
 )
 from keras_deepfake.models._micro_batches import check_layers, check_loss, micro_batched_step
+from keras_deepfake.models.prediction import refresh_functions
 from keras_deepfake.models.training_data import check_classes, checked_fit_arguments
 
 _OLDER_FORMAT = (
@@ -117,10 +118,20 @@ class DetectionModel(keras.Model):
         # Here, as no training has begun yet: on JAX one that fails takes the weights along.
         if self.micro_batch_size is not None:
             check_layers(self)
+        if self.train_function is None:
+            restart_lora(self)
         super().make_train_function(force)
 
+    def make_test_function(self, force=False):
+        refresh_functions(self)
+        super().make_test_function(force)
+
+    def make_predict_function(self, force=False):
+        refresh_functions(self)
+        super().make_predict_function(force)
+
     def train_step(self, *arguments):
-        if self.micro_batch_size is None:
+        if self.micro_batch_size is None or not self.trainable_weights:
             return super().train_step(*arguments)
         return micro_batched_step(self, self.micro_batch_size, *arguments)
 
@@ -128,7 +139,6 @@ class DetectionModel(keras.Model):
     def fit(self, *args, **kwargs):
         arguments = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
         del arguments["self"]
-        restart_lora(self)
         return super().fit(**checked_fit_arguments(self, arguments))
 
     @functools.wraps(keras.Model.evaluate)
@@ -169,6 +179,7 @@ class DetectionModel(keras.Model):
             for variable, value in zip(variables, before, strict=True):
                 variable.assign(value)
             raise
+        restart_lora(self)
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))

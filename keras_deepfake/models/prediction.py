@@ -1,10 +1,18 @@
 """What a model says of one batch, checked."""
 
+import contextlib
+import threading
+import weakref
+
 import keras
 import numpy as np
 
 from keras_deepfake._pixels import TOLERANCE
 from keras_deepfake.models.divergence_check import non_finite_weight
+
+# While Keras predicts on JAX, a model's variables are in the compiled function and nowhere else.
+_ALONE = threading.Lock() if keras.backend.backend() == "jax" else contextlib.nullcontext()
+_TRACED = weakref.WeakKeyDictionary()
 
 
 class ImageSizeError(ValueError):
@@ -19,8 +27,10 @@ def predict_batch(model, batch):
     Raises:
         ImageSizeError: If the model fails, or gives NaN, and the images are too small for it.
     """
+    refresh_functions(model)
     try:
-        outputs = np.asarray(model.predict_on_batch(batch))[: len(batch)]
+        with _ALONE:
+            outputs = np.asarray(model.predict_on_batch(batch))[: len(batch)]
     except Exception as error:  # each backend has its own
         check_image_size(model, batch.shape[1:], error)
         raise
@@ -29,20 +39,42 @@ def predict_batch(model, batch):
     return outputs
 
 
+def refresh_functions(model):
+    """Make the functions of `predict` and `evaluate` anew where a model has other weights by now.
+
+    Keras keeps what TensorFlow traced before LoRA or quantization gave layers inside other weights.
+    """
+    weights = hash(tuple((weight.path, weight.dtype) for weight in model.weights))
+    if _TRACED.get(model) != weights:
+        _TRACED[model] = weights
+        model.make_predict_function(force=True)
+        if model.test_function is not None:
+            model.make_test_function(force=True)
+
+
 def check_image_size(model, shape, cause=None):
     """Raise `ImageSizeError` if a layer of the model cannot take images of a shape."""
     shape = tuple(map(int, shape))
+    refusal = _refusal(model, shape)
+    # What it does not take at the size that it was built for has another fault.
+    if refusal is not None and _refusal(model, model.inputs[0].shape[1:]) is None:
+        raise ImageSizeError(f"{shape} is too small for {model.name!r}: {refusal}") from (
+            cause or refusal
+        )
+
+
+def _refusal(model, shape):
     try:
         model(keras.KerasTensor((1, *shape), "float32"))
     except Exception as error:
-        raise ImageSizeError(f"{shape} is too small for {model.name!r}: {error}") from (
-            cause or error
-        )
+        return error
+    return None
 
 
 def check_finite_weights(model):
     """Raise if a weight is NaN or infinite: on TensorFlow a ReLU makes 0 of NaN, and hides it."""
-    path = non_finite_weight(model)
+    with _ALONE:
+        path = non_finite_weight(model)
     if path is not None:
         raise ValueError(
             f"Model {model.name!r} has weights that are not finite, in {path!r}: its training "

@@ -7,7 +7,13 @@ import keras
 
 from keras_deepfake._arguments import MOST_PLACES, check_integer, check_text
 from keras_deepfake.layers import ConstrainedConv2D
-from keras_deepfake.models._layer_states import has_lora, inner_layers, lora_factors, own_weights
+from keras_deepfake.models._layer_states import (
+    has_lora,
+    inner_layers,
+    lora_factors,
+    own_weights,
+    restart_lora,
+)
 from keras_deepfake.models._reconstruction_residual import ReconstructionResidual
 from keras_deepfake.models.encoder_classifier import EncoderClassifier
 
@@ -74,6 +80,7 @@ def set_trainable(model, part, rank=None):
         raise ValueError(f"`part={part!r}` finds no layers of that kind in {network.name!r}.")
     if part == "lora":
         _enable_lora(chosen, rank)
+        restart_lora(model)
 
     _thaw(model)
     for layer in [network] if part == "none" else network.layers[:first]:

@@ -1,3 +1,4 @@
+import concurrent.futures
 import os
 import re
 import subprocess
@@ -203,6 +204,24 @@ def test_a_member_that_contradicts_the_names():
     assert Detector(classifier, class_names=("FAKE", "REAL")).class_names == ("FAKE", "REAL")
     classifier.class_names = ("REAL", "FAKE")
     assert Detector(classifier).fake_index == 1
+
+
+@pytest.mark.once
+def test_a_detector_knows_its_fake_class_as_a_member():
+    model = red_classifier()
+    inner = Detector(model, class_names=("b", "a"), fake_class="b")
+    with pytest.raises(ValueError, match="the fake class has different places"):
+        Detector([inner], class_names=("real", "fake"))
+    outer = Detector([inner], class_names=("fake", "real"))
+    np.testing.assert_allclose(outer.scores(IMAGES), inner.scores(IMAGES), atol=1e-5)
+
+
+def test_threads_may_score_at_a_time():
+    detector = Detector(red_classifier(), class_names=("fake", "real"))
+    expected = detector.scores(IMAGES)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for scores in pool.map(lambda _: detector.scores(IMAGES), range(40)):
+            np.testing.assert_array_equal(scores, expected)
 
 
 @pytest.mark.once

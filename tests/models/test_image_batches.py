@@ -114,3 +114,19 @@ def test_an_image_that_is_too_small_to_be_encoded_is_told(tmp_path):
     index = kd.datasets.ImageIndex.from_directory(tmp_path)
     with pytest.raises(ValueError, match=r"fake.1\.png' cannot be encoded: \(9, 9, 3\)"):
         classifier.fit_head(index, verbose=0)
+
+
+def test_a_network_that_fails_at_any_size_says_so_itself():
+    class Broken(keras.layers.Layer):
+        def call(self, inputs):
+            if self.built and self.name == "broken_now":
+                raise RuntimeError("out of order")
+            return inputs
+
+    broken = Broken()
+    layers = [broken, keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2, "softmax")]
+    model = keras.Sequential([keras.Input((None, None, 3)), *layers])
+    broken.name = "broken_now"
+    detector = kd.Detector(model, ("fake", "real"))
+    with pytest.raises(RuntimeError, match="out of order"):
+        detector.scores(np.zeros((2, 8, 8, 3), "float32"))

@@ -93,6 +93,18 @@ class TestSameTraining:
 
 
 class TestArguments:
+    @pytest.mark.usefixtures("in_graphs")
+    def test_of_what_is_frozen_the_loss_is_told(self):
+        losses = []
+        for size in (None, 4):
+            model = classifier()
+            model.set_weights([np.full(weight.shape, 0.1) for weight in model.get_weights()])
+            model.trainable = False
+            model.compile(micro_batch_size=size)
+            labels = keras.utils.to_categorical([0, 1] * 5)
+            losses += model.fit(images(), labels, batch_size=10, verbose=0).history["loss"]
+        assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+
     def test_is_saved(self, tmp_path):
         model, _ = trained(autoencoder, 4, images(), images())
         model.save(tmp_path / "model.keras")

@@ -192,6 +192,79 @@ def test_lora_goes_on_after_loading(tmp_path):
     assert trained_count(loaded) == COUNTS["lora"]
 
 
+def assert_lora_trains(model, train):
+    first, second = (np.array(x) for x in lora_kernels(model))
+    assert first.any()
+    train(model)
+    assert not np.array_equal(first, np.array(lora_kernels(model)[0]))
+    assert not np.array_equal(second, np.array(lora_kernels(model)[1]))
+
+
+def lora_kernels(model):
+    (layer, *_) = (x for x in model._flatten_layers() if getattr(x, "lora_enabled", False))
+    return [keras.ops.convert_to_numpy(x) for x in (layer.lora_kernel_a, layer.lora_kernel_b)]
+
+
+def train_two_batches(model):
+    for _ in range(2):  # the first changes the factor that starts from zero
+        model.train_on_batch(IMAGES, LABELS)
+
+
+def test_lora_goes_on_in_any_model_and_any_loop(tmp_path):
+    plain = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
+    )
+    set_trainable(plain, "lora", rank=2)
+    plain.compile(keras.optimizers.SGD(0.5), "categorical_crossentropy")
+    plain.fit(IMAGES, LABELS, verbose=0)
+    loaded = saved_and_loaded(plain, tmp_path)
+    set_trainable(loaded, "lora", rank=2)
+    loaded.compile(keras.optimizers.SGD(0.5), "categorical_crossentropy")
+    assert_lora_trains(loaded, train_two_batches)
+
+    loaded = saved_and_loaded(lora_classifier(), tmp_path)
+    train_two_batches(loaded)
+    model = lora_classifier()
+    model.save_weights(tmp_path / "model.weights.h5")
+    model.load_weights(tmp_path / "model.weights.h5")
+    for trained in (loaded, model):
+        assert_lora_trains(trained, train_two_batches)
+
+
+@pytest.mark.usefixtures("in_graphs")
+def test_what_was_computed_before_lora_or_quantization_is_computed_anew():
+    """Keras keeps what TensorFlow has traced, with the weights that there were."""
+    model = classifier()
+    detector = kd.Detector(model)
+    before = detector.scores(IMAGES), predict(model), detector.predict(IMAGES, verbose=0)[:, 0]
+    set_trainable(detector, "lora", rank=2)
+    detector.compile(keras.optimizers.SGD(0.5), "categorical_crossentropy")
+    detector.fit(IMAGES, LABELS, epochs=2, verbose=0)
+
+    def now():
+        member = detector.members[0]
+        fake = keras.ops.convert_to_numpy(member(IMAGES))[:, 0]
+        np.testing.assert_allclose(predict(member)[:, 0], fake, atol=1e-5)
+        np.testing.assert_allclose(detector.scores(IMAGES), fake, atol=1e-5)
+        np.testing.assert_allclose(detector.predict(IMAGES, verbose=0)[:, 0], fake, atol=1e-5)
+        return fake
+
+    trained = now()
+    assert np.abs(trained - before[0]).max() > 1e-3
+    detector.quantize("int8")
+    quantized = now()
+    assert np.abs(quantized - trained).max() > 1e-6
+
+    autoencoder = kd.ConvAutoencoder((8, 8, 3), (4,))
+    latent = autoencoder.encode(IMAGES)
+    set_trainable(autoencoder, "lora", rank=2)
+    autoencoder.compile(keras.optimizers.SGD(0.5))
+    autoencoder.fit(IMAGES, IMAGES, epochs=2, verbose=0)
+    expected = keras.ops.convert_to_numpy(autoencoder.encoder(IMAGES))
+    np.testing.assert_allclose(autoencoder.encode(IMAGES), expected, atol=1e-5)
+    assert np.abs(expected - latent).max() > 1e-4
+
+
 def test_lora_within_a_detector(tmp_path):
     model = lora_classifier()
     loaded = saved_and_loaded(kd.Detector(model), tmp_path)
