@@ -17,13 +17,13 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 @contextlib.contextmanager
 def open_image(file):
-    """Open the image of a file that is open, from its start.
+    """Open the image of a file, real or in memory, that is open; from its start.
 
     Raises:
         ValueError: If the file or its image is too large to be decoded safely.
         Exception: Of whatever kind Pillow has for a file that it cannot read.
     """
-    size = os.fstat(file.fileno()).st_size
+    size = file.seek(0, os.SEEK_END)
     if size > MAX_FILE_BYTES:
         raise ValueError(f"too large to be decoded safely: {size} bytes")
     file.seek(0)

@@ -13,9 +13,12 @@ from scipy.ndimage import gaussian_filter
 
 def jpeg(image, quality):
     """Encode as JPEG with 4:2:0 chroma subsampling, and decode."""
+    # TensorFlow loads only where images are read.
+    from keras_deepfake.datasets.pillow_images import open_image
+
     file = io.BytesIO()
     _to_pillow(image).save(file, "JPEG", quality=quality, subsampling="4:2:0")
-    with Image.open(file) as decoded:
+    with open_image(file) as decoded:
         return np.asarray(decoded).reshape(image.shape)
 
 

@@ -20,6 +20,12 @@ def test_jpeg_is_what_a_file_holds(image, quality, tmp_path):
         np.testing.assert_array_equal(corruptions.jpeg(image, quality), np.asarray(saved))
 
 
+def test_what_other_code_has_set_in_pillow_stops_no_jpeg(image, monkeypatch):
+    expected = corruptions.jpeg(image, 75)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    np.testing.assert_array_equal(corruptions.jpeg(image, 75), expected)
+
+
 def test_jpeg_error_grows_as_quality_falls(image):
     errors = [
         np.abs(corruptions.jpeg(image, quality) - image.astype(float)).mean()
