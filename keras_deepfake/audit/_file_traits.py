@@ -9,6 +9,8 @@ import numpy as np
 from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import get_sampling
 
+from keras_deepfake._pillow_images import open_image
+
 THUMBNAIL_SIZE = 32
 
 # Every JPEG file has these: their absence says more than their presence.
@@ -44,10 +46,6 @@ def read_file_traits(path):
     Raises:
         Exception: of whatever kind Pillow has for a file that it cannot read.
     """
-    # TensorFlow loads only where images are read.
-    from keras_deepfake.datasets import load_image
-    from keras_deepfake.datasets.pillow_images import open_image
-
     with open(path, "rb") as file, open_image(file) as image:
         width, height = image.size
         mode = image.mode
@@ -62,6 +60,9 @@ def read_file_traits(path):
         file.seek(0)
         data = file.read()
         if mode.startswith("I") or (image_format == "PNG" and data[_PNG_BIT_DEPTH] == 16):
+            # TensorFlow loads only where such images are read.
+            from keras_deepfake.datasets import load_image
+
             rgb = Image.fromarray(np.round(255 * load_image(path)).astype("uint8"))
         else:
             rgb = _to_rgb(ImageOps.exif_transpose(image))

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from keras_deepfake.datasets.pillow_images import MAX_FILE_BYTES, MAX_PIXELS, open_image
+from keras_deepfake._pillow_images import MAX_FILE_BYTES, MAX_PIXELS, open_image
 
 # Who decodes a file: TensorFlow the ordinary ones, Pillow what TensorFlow reads wrongly or not
 # at all (EXIF rotation, CMYK, 16 bits, the other formats).

@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_deepfake._arguments import check_image_size, check_path
+from keras_deepfake._pillow_images import MAX_PIXELS
 from keras_deepfake.datasets._inspection import MEMORY, PILLOW, inspect_image, read_with_pillow
 from keras_deepfake.datasets.image_resizing import resize_image
-from keras_deepfake.datasets.pillow_images import MAX_PIXELS
 
 EXTENSIONS = (
     ".bmp",

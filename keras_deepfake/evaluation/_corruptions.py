@@ -10,12 +10,11 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from keras_deepfake._pillow_images import open_image
+
 
 def jpeg(image, quality):
     """Encode as JPEG with 4:2:0 chroma subsampling, and decode."""
-    # TensorFlow loads only where images are read.
-    from keras_deepfake.datasets.pillow_images import open_image
-
     file = io.BytesIO()
     _to_pillow(image).save(file, "JPEG", quality=quality, subsampling="4:2:0")
     with open_image(file) as decoded:
