@@ -12,6 +12,7 @@ from keras_deepfake.models.divergence_check import non_finite_weight
 
 # While Keras predicts on JAX, a model's variables are in the compiled function and nowhere else.
 _ALONE = threading.Lock() if keras.backend.backend() == "jax" else contextlib.nullcontext()
+# By model, a digest of the weights that its functions were made with.
 _TRACED = weakref.WeakKeyDictionary()
 
 
